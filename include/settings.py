@@ -1,0 +1,54 @@
+"""Every setting of the product, read from the environment once, with its default and its meaning."""
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationInfo, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
+DBT_PROJECT_DIR = PROJECT_ROOT / "include" / "dbt"
+
+
+class Settings(BaseSettings):
+    """Settings of the batch product; the environment variable is the field's name in upper case."""
+
+    model_config = SettingsConfigDict(extra="ignore", frozen=True, env_ignore_empty=True)
+
+    local_dir: Path = Field(PROJECT_ROOT / ".local", description="Folder of all run-time state on this machine.")
+    warehouse: Literal["duckdb", "snowflake"] = Field("duckdb", description="Where the tables live.")
+    duckdb_path: Path = Field(
+        Path(),
+        description="DuckDB file; default: warehouse/marketing_insights.duckdb in local_dir.",
+        validate_default=True,
+    )
+    source_location: str = Field(
+        "",
+        description="Folder or object-store URI (s3://conn_id@bucket/path) that holds the shop's files.",
+    )
+    pipeline_schedule: str = Field(
+        "0 3 * * *", description="Cron of the daily batch in UTC; 'none' runs it by hand only."
+    )
+    max_rejected_share: float = Field(
+        0.05, ge=0, le=1, description="Largest share of a dataset's rows that may go to quarantine."
+    )
+    alert_after_minutes: int = Field(60, gt=0, description="A run that takes longer raises a deadline alert.")
+
+    @field_validator("local_dir")
+    @classmethod
+    def _from_project_root(cls, value: Path) -> Path:
+        return PROJECT_ROOT / value.expanduser()
+
+    @field_validator("duckdb_path")
+    @classmethod
+    def _default_in_local_dir(cls, value: Path, info: ValidationInfo) -> Path:
+        if value == Path():
+            return Path(info.data["local_dir"]) / "warehouse" / "marketing_insights.duckdb"
+        return PROJECT_ROOT / value.expanduser()
+
+
+@lru_cache
+def get_settings() -> Settings:
+    """Return the process's settings; raises pydantic.ValidationError that names the bad variable."""
+    return Settings()
