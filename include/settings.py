@@ -33,6 +33,7 @@ class Settings(BaseSettings):
     max_rejected_share: float = Field(
         0.05, ge=0, le=1, description="Largest share of a dataset's rows that may go to quarantine."
     )
+    airflow_port: int = Field(8080, gt=0, lt=65536, description="Port of the Airflow UI and API on this machine.")
     alert_after_minutes: int = Field(60, gt=0, description="A run that takes longer raises a deadline alert.")
 
     @field_validator("local_dir")

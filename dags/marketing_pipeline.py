@@ -1,0 +1,66 @@
+"""
+### Marketing pipeline
+
+Every night the shop's five files become a tested star schema.
+
+1. **ingest**: each file goes into its all-text raw table once; a corrected file replaces its own rows.
+2. **quality_gate**: the raw tables must be complete before anything is built from them.
+3. **transform**: the dbt project: staging, star schema, snapshot, mart, each with its tests. More rejected rows
+   than the limit stop it before the facts change; the rows and reasons are in `staging.quarantine`.
+4. **publish**: tells Airflow that `fct_sales` is new, which starts what depends on it.
+
+A scheduled or manual run builds what changed. A backfill rebuilds the days of its data interval only.
+Trigger it by hand to choose another source folder, a range of days, an as-of date or a full refresh.
+"""
+
+from typing import Any
+
+from airflow.sdk import Asset, Param, dag, task
+
+from include.dag_defaults import dag_defaults
+from include.dbt_tasks import FULL_REFRESH, RUN_VARS, dbt_task_group
+from include.ingestion.datasets import DATASETS
+from include.settings import get_settings
+
+SETTINGS = get_settings()
+DATE: dict[str, Any] = {"type": ["null", "string"], "format": "date"}
+
+
+@dag(
+    **dag_defaults(SETTINGS.pipeline_schedule),
+    doc_md=__doc__,
+    tags=["batch", "dbt"],
+    params={
+        "source_location": Param(
+            SETTINGS.source_location, type="string", description="Folder or object-store URI of the shop's files."
+        ),
+        "full_refresh": Param(False, type="boolean", description="Rebuild incremental tables from the start."),
+        "start_date": Param(None, **DATE, description="First day to rebuild; empty: from what changed."),
+        "end_date": Param(None, **DATE, description="Day after the last one to rebuild."),
+        "as_of_date": Param(None, **DATE, description="Day that recency counts from; empty: the newest sale."),
+    },
+)
+def marketing_pipeline() -> None:
+    @task(pool="warehouse", map_index_template="{{ task.op_kwargs['dataset'] }}")
+    def ingest(dataset: str, params: dict[str, Any]) -> None:
+        from include.ingestion.loader import ingest
+        from include.warehouse import get_warehouse
+
+        ingest(get_warehouse(), params["source_location"], dataset)
+
+    @task(pool="warehouse")
+    def quality_gate() -> dict[str, int]:
+        from include.ingestion.quality import check_raw_tables
+        from include.warehouse import get_warehouse
+
+        return check_raw_tables(get_warehouse())
+
+    @task(outlets=[Asset("fct_sales")])
+    def publish() -> None:
+        """Run only when every model is built and every test has passed."""
+
+    transform = dbt_task_group("transform", dbt_vars=RUN_VARS, full_refresh=FULL_REFRESH)
+    ingest.expand(dataset=list(DATASETS)) >> quality_gate() >> transform >> publish()
+
+
+marketing_pipeline()

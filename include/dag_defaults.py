@@ -1,0 +1,49 @@
+"""House rules of every DAG: schedule with a real data interval, retries, one run at a time, alerts, deadline."""
+
+import logging
+from datetime import timedelta
+from typing import Any
+
+import pendulum
+from airflow.sdk import AsyncCallback, DeadlineAlert, DeadlineReference
+from airflow.timetables.interval import CronDataIntervalTimetable
+
+from include.settings import get_settings
+
+log = logging.getLogger(__name__)
+
+
+def dag_defaults(schedule: str) -> dict[str, Any]:
+    """Return the arguments that all DAGs share; `schedule` is a cron expression in UTC or 'none'."""
+    minutes = get_settings().alert_after_minutes
+    return {
+        "schedule": None if schedule == "none" else CronDataIntervalTimetable(schedule, timezone="UTC"),
+        "start_date": pendulum.datetime(2019, 1, 1, tz="UTC"),
+        "catchup": False,
+        "max_active_runs": 1,
+        "on_failure_callback": on_failure,
+        "deadline": DeadlineAlert(
+            reference=DeadlineReference.DAGRUN_QUEUED_AT,
+            interval=timedelta(minutes=minutes),
+            callback=AsyncCallback(on_deadline_missed, {"minutes": minutes}),
+        ),
+        "default_args": {
+            "owner": "data-platform",
+            "retries": 2,
+            "retry_delay": timedelta(seconds=10),
+            "retry_exponential_backoff": True,
+            "max_retry_delay": timedelta(minutes=5),
+        },
+    }
+
+
+def on_failure(context: dict[str, Any]) -> None:
+    """Say in one log line which DAG failed in which run, and why."""
+    run = context["dag_run"]
+    log.error("DAG %s failed in run %s: %s", run.dag_id, run.run_id, context.get("reason", "see its tasks"))
+
+
+async def on_deadline_missed(context: dict[str, Any], minutes: int) -> None:
+    """Say that a run is late; runs in the triggerer while the run goes on."""
+    run = context["dag_run"]
+    log.error("DAG %s: run %s takes longer than %s minutes", run["dag_id"], run["dag_run_id"], minutes)

@@ -1,0 +1,66 @@
+{# Everything that DuckDB and Snowflake say differently stands in this file. #}
+
+{# DuckDB lacks dbt's own: without it, safe_cast would be a plain cast that fails on the first bad value. #}
+{% macro duckdb__safe_cast(field, type) -%}
+    try_cast({{ field }} as {{ type }})
+{%- endmacro %}
+
+
+{# A date from text as M/D/YYYY, YYYYMMDD or ISO 8601 (a time of day is cut off); null where it is none. #}
+{% macro parse_date(text) -%}
+    {{ return(adapter.dispatch('parse_date')(text)) }}
+{%- endmacro %}
+
+{% macro duckdb__parse_date(text) -%}
+    cast(try_strptime(left(trim({{ text }}), 10), ['%m/%d/%Y', '%Y-%m-%d', '%Y%m%d']) as date)
+{%- endmacro %}
+
+{% macro snowflake__parse_date(text) -%}
+    coalesce(
+        try_to_date(left(trim({{ text }}), 10), 'MM/DD/YYYY'),
+        try_to_date(left(trim({{ text }}), 10), 'YYYY-MM-DD'),
+        try_to_date(left(trim({{ text }}), 10), 'YYYYMMDD')
+    )
+{%- endmacro %}
+
+
+{# A row's columns as one JSON text, to show what was rejected. #}
+{% macro row_as_json(columns) -%}
+    {{ return(adapter.dispatch('row_as_json')(columns)) }}
+{%- endmacro %}
+
+{% macro duckdb__row_as_json(columns) -%}
+    cast(json_object({% for column in columns %}'{{ column }}', {{ column }}{{ ', ' if not loop.last }}{% endfor %}) as varchar)
+{%- endmacro %}
+
+{% macro snowflake__row_as_json(columns) -%}
+    to_json(object_construct_keep_null({% for column in columns %}'{{ column }}', {{ column }}{{ ', ' if not loop.last }}{% endfor %}))
+{%- endmacro %}
+
+
+{# Integer quotient, exact: decimal division is floating point in DuckDB and rounded in Snowflake. #}
+{% macro integer_quotient(dividend, divisor) -%}
+    {{ return(adapter.dispatch('integer_quotient')(dividend, divisor)) }}
+{%- endmacro %}
+
+{% macro duckdb__integer_quotient(dividend, divisor) -%}
+    (({{ dividend }}) // ({{ divisor }}))
+{%- endmacro %}
+
+{% macro snowflake__integer_quotient(dividend, divisor) -%}
+    ((({{ dividend }}) - mod({{ dividend }}, {{ divisor }})) / ({{ divisor }}))
+{%- endmacro %}
+
+
+{# Several statements as one transaction; dbt-duckdb has already begun one. #}
+{% macro in_transaction(statements) -%}
+    {{ return(adapter.dispatch('in_transaction')(statements)) }}
+{%- endmacro %}
+
+{% macro duckdb__in_transaction(statements) -%}
+    {{ return(statements) }}
+{%- endmacro %}
+
+{% macro snowflake__in_transaction(statements) -%}
+    {{ return(snowflake_dml_explicit_transaction(statements)) }}
+{%- endmacro %}

@@ -1,0 +1,135 @@
+with
+
+sales as (
+
+    select * from {{ ref('stg_online_sales') }}
+
+),
+
+coupons as (
+
+    select * from {{ ref('stg_discount_coupon') }}
+
+),
+
+taxes as (
+
+    select * from {{ ref('stg_tax_amount') }}
+
+),
+
+-- A new coupon or tax file may change any line, so its load counts as every line's.
+newest_rates as (
+
+    select max(loaded_at) as loaded_at
+    from (
+        select loaded_at from coupons
+        union all
+        select loaded_at from taxes
+    ) as rates
+
+),
+
+discounted as (
+
+    select
+        sales.transaction_id,
+        sales.customer_id,
+        sales.product_sku,
+        sales.transaction_date,
+        sales.quantity,
+        sales.avg_price,
+        sales.coupon_status,
+        taxes.gst_rate,
+        greatest(sales.loaded_at, newest_rates.loaded_at) as source_loaded_at,
+        {{ money('sales.quantity * sales.avg_price') }} as gross_sales_amount,
+        case
+            when sales.coupon_status = 'Used' then coalesce(coupons.discount_rate, 0)
+            else 0
+        end as discount_rate,
+        -- Every line repeats its order's charge, so any line tells it; the largest settles a disagreement.
+        max(sales.delivery_charge_amount) over (
+            partition by sales.transaction_id
+        ) as transaction_delivery_amount
+
+    from sales
+
+    inner join taxes on sales.category = taxes.category
+
+    left join coupons
+        on
+            sales.category = coupons.category
+            and extract(month from sales.transaction_date) = coupons.month_number
+
+    cross join newest_rates
+
+),
+
+netted as (
+
+    select
+        *,
+        {{ money('gross_sales_amount * discount_rate') }} as discount_amount,
+        gross_sales_amount - {{ money('gross_sales_amount * discount_rate') }} as net_sales_amount,
+        cast(transaction_delivery_amount * 100 as bigint) as delivery_cents,
+        -- One cent more than the line's worth, so that free items carry delivery too.
+        cast(gross_sales_amount * 100 as bigint) + 1 as weight
+
+    from discounted
+
+),
+
+weighted as (
+
+    select
+        *,
+        sum(weight) over (partition by transaction_id) as total_weight,
+        sum(weight) over (
+            partition by transaction_id
+            order by product_sku
+            rows between unbounded preceding and current row
+        ) as running_weight
+
+    from netted
+
+),
+
+-- Each line gets the step of the running, whole-cent share: the steps add up to the charge exactly.
+allocated as (
+
+    select
+        *,
+        {{ integer_quotient('delivery_cents * running_weight', 'total_weight') }}
+        - {{ integer_quotient('delivery_cents * (running_weight - weight)', 'total_weight') }} as line_delivery_cents
+
+    from weighted
+
+),
+
+taxed as (
+
+    select
+        transaction_id,
+        customer_id,
+        product_sku,
+        transaction_date,
+        quantity,
+        avg_price,
+        coupon_status,
+        gross_sales_amount,
+        discount_amount,
+        net_sales_amount,
+        {{ money('net_sales_amount * gst_rate') }} as gst_amount,
+        cast(line_delivery_cents * 0.01 as decimal(18, 2)) as delivery_amount,
+        source_loaded_at
+
+    from allocated
+
+)
+
+select
+    {{ surrogate_key(['transaction_id', 'product_sku']) }} as sales_line_id,
+    *,
+    net_sales_amount + gst_amount + delivery_amount as total_amount
+
+from taxed

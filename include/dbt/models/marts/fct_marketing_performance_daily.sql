@@ -1,0 +1,83 @@
+with
+
+days as (
+
+    select date_day from {{ ref('dim_datetime') }}
+
+),
+
+spend as (
+
+    select * from {{ ref('stg_marketing_spend') }}
+
+),
+
+orders as (
+
+    select * from {{ ref('fct_orders') }}
+
+),
+
+first_orders as (
+
+    select
+        customer_id,
+        min(order_date) as first_order_date
+
+    from orders
+
+    group by customer_id
+
+),
+
+daily_orders as (
+
+    select
+        orders.order_date,
+        count(*) as order_count,
+        count(distinct case when orders.order_date = first_orders.first_order_date then orders.customer_id end)
+            as new_customer_count,
+        count(distinct case when orders.order_date > first_orders.first_order_date then orders.customer_id end)
+            as returning_customer_count,
+        sum(orders.net_sales_amount) as revenue_amount
+
+    from orders
+
+    inner join first_orders on orders.customer_id = first_orders.customer_id
+
+    group by orders.order_date
+
+),
+
+joined as (
+
+    select
+        days.date_day,
+        coalesce(spend.offline_spend_amount, 0) as offline_spend_amount,
+        coalesce(spend.online_spend_amount, 0) as online_spend_amount,
+        coalesce(daily_orders.order_count, 0) as order_count,
+        coalesce(daily_orders.new_customer_count, 0) as new_customer_count,
+        coalesce(daily_orders.returning_customer_count, 0) as returning_customer_count,
+        coalesce(daily_orders.revenue_amount, 0) as revenue_amount
+
+    from days
+
+    left join spend on days.date_day = spend.spend_date
+
+    left join daily_orders on days.date_day = daily_orders.order_date
+
+)
+
+select
+    date_day,
+    cast(offline_spend_amount as decimal(18, 2)) as offline_spend_amount,
+    cast(online_spend_amount as decimal(18, 2)) as online_spend_amount,
+    cast(offline_spend_amount + online_spend_amount as decimal(18, 2)) as total_spend_amount,
+    cast(order_count as bigint) as order_count,
+    cast(new_customer_count as bigint) as new_customer_count,
+    cast(returning_customer_count as bigint) as returning_customer_count,
+    cast(revenue_amount as decimal(18, 2)) as revenue_amount,
+    cast(revenue_amount / nullif(offline_spend_amount + online_spend_amount, 0) as decimal(18, 4))
+        as blended_return_on_spend
+
+from joined

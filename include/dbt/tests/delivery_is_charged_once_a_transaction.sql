@@ -1,0 +1,34 @@
+-- The lines' delivery adds up to the transaction's one charge, exactly.
+with
+
+charged as (
+
+    select
+        transaction_id,
+        max(delivery_charge_amount) as charge_amount
+
+    from {{ ref('stg_online_sales') }}
+
+    group by transaction_id
+
+),
+
+allocated as (
+
+    select
+        transaction_id,
+        sum(delivery_amount) as delivery_amount
+
+    from {{ ref('int_sales_priced') }}
+
+    group by transaction_id
+
+)
+
+select
+    charged.transaction_id,
+    charged.charge_amount,
+    allocated.delivery_amount
+from charged
+left join allocated on charged.transaction_id = allocated.transaction_id
+where charged.charge_amount is distinct from allocated.delivery_amount

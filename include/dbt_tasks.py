@@ -1,0 +1,72 @@
+"""The one place that says how Cosmos turns the dbt project into Airflow tasks."""
+
+from typing import Any
+
+from cosmos import DbtTaskGroup, ExecutionConfig, ProfileConfig, ProjectConfig, RenderConfig
+from cosmos.constants import ExecutionMode, InvocationMode, LoadMode, TestBehavior
+
+from include.settings import DBT_PROJECT_DIR, get_settings
+
+MANIFEST = DBT_PROJECT_DIR / "target" / "manifest.json"
+
+# What a run rebuilds, for the dbt project's vars: the run's parameters, else a backfill's data interval, else
+# (scheduled and manual runs) whatever changed.
+_BACKFILL = "dag_run.run_type == 'backfill'"
+RUN_VARS = {
+    "start_date": f"{{{{ params.start_date or (data_interval_start | ds if {_BACKFILL} else '') }}}}",
+    "end_date": f"{{{{ params.end_date or (data_interval_end | ds if {_BACKFILL} else '') }}}}",
+    "as_of_date": f"{{{{ params.as_of_date or (data_interval_end | ds if {_BACKFILL} else '') }}}}",
+    "max_rejected_share": str(get_settings().max_rejected_share),
+}
+FULL_REFRESH = "{{ params.full_refresh }}"
+
+
+def dbt_task_group(
+    group_id: str,
+    *,
+    select: list[str] | None = None,
+    dbt_vars: dict[str, str] | None = None,
+    full_refresh: str = "false",
+) -> DbtTaskGroup:
+    """Return a task group of the selected (default: all) models, snapshots, seeds and their tests.
+
+    WATCHER: one task runs `dbt build`, the others show what becomes of each node. So there is one dbt start
+    and one writer a group. `dbt_vars` and `full_refresh` may hold Airflow templates.
+    """
+    settings = get_settings()
+    return DbtTaskGroup(
+        group_id=group_id,
+        project_config=ProjectConfig(
+            dbt_project_path=DBT_PROJECT_DIR, manifest_path=MANIFEST, install_dbt_deps=False
+        ),
+        profile_config=ProfileConfig(
+            profile_name="marketing_insights",
+            target_name=settings.warehouse,
+            profiles_yml_filepath=DBT_PROJECT_DIR / "profiles.yml",
+        ),
+        execution_config=ExecutionConfig(
+            execution_mode=ExecutionMode.WATCHER,
+            invocation_mode=InvocationMode.DBT_RUNNER,
+            # Cosmos does not run the producer twice: after a failure each node retries by itself.
+            setup_operator_args={"retries": 0, "pool": "warehouse"},
+        ),
+        render_config=RenderConfig(
+            select=select or [],
+            load_method=LoadMode.DBT_MANIFEST,
+            test_behavior=TestBehavior.AFTER_EACH,
+            should_detach_multiple_parents_tests=False,
+            emit_datasets=False,
+        ),
+        operator_args=_operator_args(dbt_vars or {}, full_refresh),
+    )
+
+
+def _operator_args(dbt_vars: dict[str, str], full_refresh: str) -> dict[str, Any]:
+    return {
+        # Cosmos runs dbt in a copy of the project, from which a relative path would lead elsewhere.
+        "env": {"DUCKDB_PATH": str(get_settings().duckdb_path)},
+        "append_env": True,
+        "vars": dbt_vars,
+        "full_refresh": full_refresh,
+        "poke_interval": 2,
+    }

@@ -1,0 +1,67 @@
+"""What the shop delivers: the five data sets, their columns and the names their files go by."""
+
+import re
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """One data set: `name` is its raw table, `columns` must all be in each of its files."""
+
+    name: str
+    columns: tuple[str, ...]
+    aliases: tuple[str, ...]
+
+    @property
+    def table(self) -> str:
+        """Its all-text table in the warehouse."""
+        return f"raw.{self.name}"
+
+    def part_of(self, file_name: str) -> str | None:
+        """Return which part of the data set a file holds, or None where it is another's file.
+
+        A data set may come in parts (`Online_Sales_2019.csv`, `Online_Sales_2020.csv`); the part is what
+        follows the known name, '' for the whole. Case, blanks, punctuation and ending do not count.
+        """
+        stem = PurePosixPath(file_name).name.split(".")[0]
+        squeezed = re.sub(r"[^a-z0-9]", "", stem.lower())
+        for alias in self.aliases:
+            if match := re.fullmatch(rf"{alias}((?:part)?\d*)", squeezed):
+                return match.group(1)
+        return None
+
+
+DATASETS: dict[str, Dataset] = {
+    dataset.name: dataset
+    for dataset in (
+        Dataset(
+            "customers",
+            ("customerid", "gender", "location", "tenure_months"),
+            ("customersdata", "customerdata", "customers", "customer"),
+        ),
+        Dataset(
+            "online_sales",
+            (
+                "customerid",
+                "transaction_id",
+                "transaction_date",
+                "product_sku",
+                "product_description",
+                "product_category",
+                "quantity",
+                "avg_price",
+                "delivery_charges",
+                "coupon_status",
+            ),
+            ("onlinesales", "onlinesale", "sales"),
+        ),
+        Dataset("marketing_spend", ("date", "offline_spend", "online_spend"), ("marketingspend",)),
+        Dataset(
+            "discount_coupon",
+            ("month", "product_category", "coupon_code", "discount_pct"),
+            ("discountcoupons", "discountcoupon", "coupons"),
+        ),
+        Dataset("tax_amount", ("product_category", "gst"), ("taxamount", "tax", "gst")),
+    )
+}

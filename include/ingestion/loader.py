@@ -1,0 +1,118 @@
+"""Files into raw tables, each exactly once, with a ledger of what was loaded."""
+
+import datetime as dt
+import logging
+import uuid
+from dataclasses import dataclass
+
+from include.ingestion.datasets import DATASETS, Dataset
+from include.ingestion.errors import IngestionError
+from include.ingestion.files import SourceFile, find_files, open_source
+from include.warehouse import LoadError, Session, Warehouse
+
+log = logging.getLogger(__name__)
+
+LEDGER = "raw.ingestion_ledger"
+METADATA_COLUMNS = {
+    "_source_file": "varchar",
+    "_source_row": "bigint",
+    "_loaded_at": "timestamptz",
+    "_load_id": "varchar",
+}
+LEDGER_COLUMNS = {
+    "load_id": "varchar",
+    "dataset": "varchar",
+    "part": "varchar",
+    "source_file": "varchar",
+    "source_uri": "varchar",
+    "checksum": "varchar",
+    "row_count": "bigint",
+    "ignored_columns": "varchar",
+    "loaded_at": "timestamptz",
+}
+
+
+@dataclass(frozen=True)
+class LoadResult:
+    """What became of one file: `loaded` is False where the warehouse already had its content."""
+
+    dataset: str
+    source_file: str
+    rows: int
+    loaded: bool
+
+
+def ingest(warehouse: Warehouse, location: str, dataset_name: str) -> list[LoadResult]:
+    """Bring the raw table up to the files of one data set in `location` (folder or object-store URI).
+
+    An unchanged file loads nothing; a changed one replaces its own rows in one transaction.
+    Raises IngestionError, with nothing half-loaded, where a file is missing or cannot be read.
+    """
+    dataset = DATASETS[dataset_name]
+    results = []
+    for path in find_files(location, dataset):
+        with open_source(path, dataset) as source, warehouse.session() as session:
+            create_tables(session, dataset)
+            with session.transaction():
+                results.append(_load(session, dataset, source))
+                source.check_unchanged()
+    for result in results:
+        log.info("%s", result)
+    return results
+
+
+def create_tables(session: Session, dataset: Dataset) -> None:
+    """Make the data set's raw table and the ledger where they are missing."""
+    session.execute("create schema if not exists raw")
+    session.execute(_table_ddl(dataset.table, dict.fromkeys(dataset.columns, "varchar") | METADATA_COLUMNS))
+    session.execute(_table_ddl(LEDGER, LEDGER_COLUMNS))
+
+
+def _table_ddl(table: str, columns: dict[str, str]) -> str:
+    return f"create table if not exists {table} ({', '.join(f'{name} {type_}' for name, type_ in columns.items())})"
+
+
+def _load(session: Session, dataset: Dataset, source: SourceFile) -> LoadResult:
+    current = _current_loads(session, dataset)
+    if source.part in current and current[source.part][0] == source.checksum:
+        return LoadResult(dataset.name, source.name, current[source.part][1], loaded=False)
+    for part, (checksum, _) in current.items():
+        if part != source.part and checksum == source.checksum:
+            raise IngestionError(f"{source.name} is a copy of another file of {dataset.name}; keep one of the two.")
+    load_id = str(uuid.uuid4())
+    loaded_at = dt.datetime.now(dt.UTC)
+    session.execute(
+        f"delete from {dataset.table} where _load_id in"  # noqa: S608 (our names)
+        f" (select load_id from {LEDGER} where dataset = ? and part = ?)",
+        [dataset.name, source.part],
+    )
+    metadata = {"_source_file": source.name, "_loaded_at": loaded_at, "_load_id": load_id}
+    try:
+        rows = session.load_csv(dataset.table, source.csv, metadata)
+    except LoadError as error:
+        raise IngestionError(f"{source.name} cannot be read as CSV: {error}") from error
+    entry = {
+        "load_id": load_id,
+        "dataset": dataset.name,
+        "part": source.part,
+        "source_file": source.name,
+        "source_uri": str(source.delivered),
+        "checksum": source.checksum,
+        "row_count": rows,
+        "ignored_columns": ", ".join(source.ignored_columns),
+        "loaded_at": loaded_at,
+    }
+    session.execute(
+        f"insert into {LEDGER} ({', '.join(entry)}) values ({', '.join('?' * len(entry))})",  # noqa: S608
+        list(entry.values()),
+    )
+    return LoadResult(dataset.name, source.name, rows, loaded=True)
+
+
+def _current_loads(session: Session, dataset: Dataset) -> dict[str, tuple[str, int]]:
+    """Return checksum and row count of the newest load of each part."""
+    rows = session.execute(
+        f"select part, checksum, row_count from {LEDGER} where dataset = ? order by loaded_at",  # noqa: S608
+        [dataset.name],
+    )
+    return {part: (checksum, row_count) for part, checksum, row_count in rows}

@@ -1,0 +1,28 @@
+"""What must hold of the raw tables before anything is built from them."""
+
+from include.ingestion.datasets import DATASETS
+from include.ingestion.errors import IngestionError
+from include.ingestion.loader import LEDGER
+from include.warehouse import Warehouse
+
+
+def check_raw_tables(warehouse: Warehouse) -> dict[str, int]:
+    """Return the number of rows of each raw table.
+
+    Raises IngestionError where a table is missing or empty, or holds other rows than the ledger says.
+    """
+    with warehouse.session() as session:
+        newest = session.execute(
+            f"select dataset, part, row_count from {LEDGER} order by loaded_at"  # noqa: S608 (our names)
+        )
+        per_part = {(dataset, part): row_count for dataset, part, row_count in newest}
+        counts = {}
+        for dataset in DATASETS.values():
+            expected = sum(rows for (name, _), rows in per_part.items() if name == dataset.name)
+            if not expected:
+                raise IngestionError(f"No file of {dataset.name} was ever loaded into {dataset.table}.")
+            [(found,)] = session.execute(f"select count(*) from {dataset.table}")  # noqa: S608
+            if found != expected:
+                raise IngestionError(f"{dataset.table} holds {found} rows, its ledger says {expected}.")
+            counts[dataset.name] = found
+    return counts

@@ -1,0 +1,18 @@
+"""One way to reach the warehouse; `duckdb.py` and `snowflake.py` hold all that differs between the two."""
+
+from include.settings import Settings, get_settings
+from include.warehouse.base import CsvFile, LoadError, Session, Warehouse
+
+__all__ = ["CsvFile", "LoadError", "Session", "Warehouse", "get_warehouse"]
+
+
+def get_warehouse(settings: Settings | None = None) -> Warehouse:
+    """Return the warehouse that the setting WAREHOUSE names; nothing is opened yet."""
+    settings = settings or get_settings()
+    if settings.warehouse == "snowflake":
+        from include.warehouse.snowflake import SnowflakeWarehouse  # noqa: PLC0415 (its connector is slow to import)
+
+        return SnowflakeWarehouse()
+    from include.warehouse.duckdb import DuckDBWarehouse  # noqa: PLC0415
+
+    return DuckDBWarehouse(settings.duckdb_path)

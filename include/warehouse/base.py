@@ -1,0 +1,59 @@
+"""The interface that both warehouses serve."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+class LoadError(Exception):
+    """The warehouse could not read a file; the message says where and why, in one sentence."""
+
+
+@dataclass(frozen=True)
+class CsvFile:
+    """A plain UTF-8, comma-separated file on this machine with one header line.
+
+    `columns` names every column in file order; `select` those that go into the table.
+    """
+
+    path: Path
+    columns: tuple[str, ...]
+    select: tuple[str, ...]
+
+
+class Session(ABC):
+    """One open connection."""
+
+    @abstractmethod
+    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Run one statement with `?` place-holders and return its rows."""
+
+    @abstractmethod
+    def load_csv(self, table: str, file: CsvFile, metadata: dict[str, Any]) -> int:
+        """Append `file` to `table` in bulk, all columns as text, and return the number of rows.
+
+        `metadata` becomes constant columns beside them, `_source_row` counts the file's rows from 1.
+        Call it inside `transaction()`. Raises LoadError where the file cannot be read.
+        """
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Commit what the block does as a whole, or nothing of it."""
+        self.execute("begin")
+        try:
+            yield
+        except BaseException:
+            self.execute("rollback")
+            raise
+        self.execute("commit")
+
+
+class Warehouse(ABC):
+    """Where the tables live."""
+
+    @abstractmethod
+    def session(self) -> AbstractContextManager[Session]:
+        """Open a connection late and close it at once: DuckDB lets in one writer process at a time."""
