@@ -1,0 +1,37 @@
+# Astro Runtime 3.3-8 holds Airflow 3.3.2. Its "-base" variant runs no ONBUILD steps: those are known to refuse a
+# requirements.txt that names apache-airflow, and ours does, because it is the lock of every machine.
+FROM astrocrpublic.azurecr.io/runtime:3.3-8-python-3.12-base
+
+SHELL ["/bin/bash", "-o", "pipefail", "-c"]
+WORKDIR /usr/local/airflow
+USER root
+
+COPY packages.txt .
+RUN /usr/local/bin/install-system-packages
+
+# The image's own Airflow build (3.3.2+astro.n) stays: a lock that asks for another Airflow stops here.
+COPY requirements.txt .
+RUN uv pip freeze --system | grep -E '^apache-airflow(-core|-task-sdk)?==' > /tmp/image-airflow.txt \
+    && uv pip install --system --no-cache --constraint /tmp/image-airflow.txt --requirement requirements.txt \
+    && rm /tmp/image-airflow.txt
+
+# Mount points of the named volumes: a new volume takes over the owner and mode that it finds here.
+RUN install -d -o astro -g 0 -m 0775 /var/lib/marketing /var/lib/marketing/warehouse /usr/local/airflow/logs \
+    && install -d -o astro -g 0 -m 0700 /var/lib/airflow-auth
+
+ENV PYTHONPATH=/usr/local/airflow \
+    LOCAL_DIR=/var/lib/marketing \
+    DUCKDB_PATH=/var/lib/marketing/warehouse/marketing_insights.duckdb \
+    DBT_SEND_ANONYMOUS_USAGE_STATS=False \
+    AIRFLOW__COSMOS__ENABLE_TELEMETRY=False \
+    AIRFLOW__CORE__LOAD_EXAMPLES=False
+
+USER astro
+# .dockerignore lets in the project's code only.
+COPY --chown=astro:0 . .
+
+# Cosmos reads the dbt manifest when Airflow parses the DAGs; making it needs no connection.
+ARG WAREHOUSE=duckdb
+WORKDIR /usr/local/airflow/include/dbt
+RUN dbt --quiet parse
+WORKDIR /usr/local/airflow

@@ -1,0 +1,283 @@
+"""The image and the compose file: what a container engine would refuse, and what it would not notice."""
+
+import contextlib
+import http.server
+import json
+import os
+import re
+import shlex
+import stat
+import subprocess
+import threading
+import tomllib
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import cosmos.settings
+import pytest
+import yaml
+from airflow.cli.cli_parser import get_parser
+from airflow.configuration import conf
+from packaging.specifiers import SpecifierSet
+
+from include.local import manifest, stack
+from include.local.environment import ADMIN_USER
+from include.settings import Settings
+from tests.deployment.tools import ROOT, SEARCH_PATH, run
+
+COMPOSE_TEXT = (ROOT / "docker-compose.yaml").read_text()
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
+SECRETS = {
+    "POSTGRES_PASSWORD",
+    "AIRFLOW_FERNET_KEY",
+    "AIRFLOW_JWT_SECRET",
+    "AIRFLOW_API_SECRET_KEY",
+    "AIRFLOW_ADMIN_PASSWORD",
+}
+FILLED_IN = {name: f"value-of-{name}" for name in SECRETS}
+
+
+def compose(env_file: Path, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    return run("docker-compose", "--env-file", env_file, "config", "--format", "json", env=env)
+
+
+@pytest.fixture(scope="module")
+def empty_env_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Keep a developer's own .env out of the tests."""
+    path = tmp_path_factory.mktemp("compose") / "empty.env"
+    path.touch()
+    return path
+
+
+@pytest.fixture(scope="module")
+def project(empty_env_file: Path) -> dict[str, Any]:
+    result = compose(empty_env_file, FILLED_IN)
+    assert result.returncode == 0, result.stderr
+    loaded: dict[str, Any] = json.loads(result.stdout)
+    return loaded
+
+
+@pytest.fixture(scope="module")
+def services(project: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = project["services"]
+    return found
+
+
+@pytest.mark.parametrize("is_set", [False, True], ids=["unset", "empty"])
+@pytest.mark.parametrize("missing", sorted(SECRETS))
+def test_compose_refuses_to_start_without_a_secret(
+    missing: str, *, is_set: bool, empty_env_file: Path
+) -> None:
+    env = {**FILLED_IN, missing: ""}
+    if not is_set:
+        del env[missing]
+    result = compose(empty_env_file, env)
+    assert result.returncode != 0
+    assert f"required variable {missing} is missing a value" in result.stderr
+
+
+def test_env_example_names_every_variable_and_fills_in_no_secret() -> None:
+    example = (ROOT / ".env.example").read_text()
+    values = dict(re.findall(r"^#?([A-Z_]+)=(.*)$", example, re.MULTILINE))
+    interpolated = set(re.findall(r"(?<!\$)\$\{([A-Z_]+)", COMPOSE_TEXT))
+    passed_on = set(re.findall(r"^    ([A-Z_]+):$", COMPOSE_TEXT, re.MULTILINE))
+    assert set(values) == interpolated | passed_on
+    assert set(re.findall(r"^([A-Z_]+)=$", example, re.MULTILINE)) == SECRETS
+    assert set(re.findall(r"\$\{([A-Z_]+):\?", COMPOSE_TEXT)) == SECRETS
+    assert {name: values[name] for name in SECRETS} == dict.fromkeys(SECRETS, "")
+
+
+def test_compose_passes_every_setting_of_the_product(services: dict[str, Any]) -> None:
+    in_image = set(re.findall(r"([A-Z_]+)=\S+", DOCKERFILE))
+    # The container's own port is always 8080; compose publishes it as AIRFLOW_PORT.
+    settings = {name.upper() for name in Settings.model_fields} - {"AIRFLOW_PORT"}
+    assert settings <= in_image | set(services["scheduler"]["environment"])
+
+
+def test_every_service_is_pinned_limited_and_watched(services: dict[str, Any]) -> None:
+    for name, service in services.items():
+        tag = service["image"].partition(":")[2]
+        assert tag, name
+        assert tag != "latest", name
+        assert service["deploy"]["resources"]["limits"]["memory"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert not service.get("privileged"), name
+        if service["restart"] == "no":
+            waiting = [s for s in services.values() if name in s.get("depends_on", {})]
+            conditions = {s["depends_on"][name]["condition"] for s in waiting}
+            assert conditions == {"service_completed_successfully"}, name
+        else:
+            assert service["restart"] == "unless-stopped", name
+            assert service["healthcheck"]["test"], name
+
+
+def test_only_the_ui_is_reachable_and_only_from_this_machine(services: dict[str, Any]) -> None:
+    ports = {(name, port["host_ip"]) for name, s in services.items() for port in s.get("ports", [])}
+    assert ports == {("api-server", "127.0.0.1")}
+
+
+def test_only_the_services_that_check_a_login_see_its_password(services: dict[str, Any]) -> None:
+    with_env = {name for name, s in services.items() if "AIRFLOW_ADMIN_PASSWORD" in s["environment"]}
+    with_file = {
+        name for name, s in services.items() if "airflow-auth" in [v["source"] for v in s["volumes"]]
+    }
+    assert with_env == {"airflow-init"}
+    assert with_file == {"airflow-init", "api-server"}
+
+
+def test_every_process_that_runs_tasks_sees_the_same_warehouse(services: dict[str, Any]) -> None:
+    mounts = {v["target"]: v["source"] for v in services["scheduler"]["volumes"]}
+    duckdb_path = re.search(r"DUCKDB_PATH=(\S+)", DOCKERFILE)
+    assert duckdb_path
+    assert duckdb_path[1].startswith("/var/lib/marketing/")
+    assert mounts["/var/lib/marketing"] == "warehouse"
+
+
+def test_services_run_what_the_local_stack_runs(services: dict[str, Any]) -> None:
+    local = {command.name: ["airflow", *command.argv[1:]] for command in stack.COMPONENTS}
+    assert {name: services[name]["command"] for name in local} == local
+    script = services["airflow-init"]["command"][-1]
+    assert "airflow db migrate\n" in script
+    assert f"airflow pools set {stack.POOL} {stack.POOL_SLOTS} " in script
+
+
+def airflow_commands(services: dict[str, Any]) -> list[list[str]]:
+    """Return the arguments of each Airflow command that a service starts with, is checked by or scripts."""
+    commands = []
+    for service in services.values():
+        command = service["command"] or [""]
+        commands += [command, service.get("healthcheck", {"test": []})["test"][1:]]
+        commands += [shlex.split(line) for line in command[-1].splitlines() if line.startswith("airflow ")]
+    return [argv[1:] for argv in commands if argv[:1] == ["airflow"]]
+
+
+def test_airflow_understands_every_command(services: dict[str, Any]) -> None:
+    commands = airflow_commands(services)
+    assert len(commands) == 8
+    for argv in commands:
+        get_parser().parse_args(argv)  # exits on an unknown command or option
+
+
+def test_airflow_and_cosmos_know_every_configuration_key(services: dict[str, Any]) -> None:
+    keys = set(re.findall(r"AIRFLOW__([A-Z_]+?)__([A-Z_]+)", COMPOSE_TEXT + DOCKERFILE))
+    assert len(keys) > 10
+    for section, option in {(s.lower(), o.lower()) for s, o in keys}:
+        if section == "cosmos":  # it reads its options without declaring them to Airflow
+            assert hasattr(cosmos.settings, option), option
+        else:
+            assert option in conf.configuration_description[section]["options"], (section, option)
+
+
+def test_init_writes_a_private_passwords_file(services: dict[str, Any], tmp_path: Path) -> None:
+    fake_airflow = tmp_path / "airflow"
+    fake_airflow.write_text("#!/bin/sh\n")
+    fake_airflow.chmod(0o755)
+    passwords = tmp_path / "passwords.json"
+    shell, options, script = services["airflow-init"]["command"]
+    for password in ("first", "a \"quoted\" 'second' one: $HOME \\ ü"):  # the second replaces the first
+        env = {
+            "PATH": f"{tmp_path}{os.pathsep}{SEARCH_PATH}",
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
+            "AIRFLOW_ADMIN_PASSWORD": password,
+        }
+        result = run(shell, options, script.replace("$$", "$"), env=env)
+        assert result.returncode == 0, result.stderr
+        assert json.loads(passwords.read_text()) == {ADMIN_USER: password}
+        assert stat.S_IMODE(passwords.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize(("answer", "exit_code"), [(200, 0), (503, 1)])
+@pytest.mark.parametrize("service", ["api-server", "scheduler"])
+def test_health_check_tells_healthy_from_unhealthy(
+    service: str, answer: int, exit_code: int, services: dict[str, Any]
+) -> None:
+    _, program, *arguments, url = services[service]["healthcheck"]["test"]
+    with serving(answer) as port:
+        result = run(program, *arguments, re.sub(r":\d+/", f":{port}/", url))
+    assert result.returncode == exit_code, result.stderr
+
+
+@contextlib.contextmanager
+def serving(answer: int) -> Iterator[int]:
+    """Answer every GET with this status; yields the port."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(answer)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Keep the test's output quiet."""
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_port
+        server.shutdown()
+
+
+def test_dockerfile_passes_hadolint() -> None:
+    result = run("hadolint", "--failure-threshold", "warning", "Dockerfile")
+    assert result.returncode == 0, result.stdout
+
+
+def test_image_holds_the_airflow_and_a_python_of_the_lock() -> None:
+    found = re.search(r"^FROM \S+/runtime:(\d+\.\d+)-\d+-python-([\d.]+)-base$", DOCKERFILE, re.MULTILINE)
+    assert found, "the ONBUILD steps of an image without -base refuse a lock that names apache-airflow"
+    airflow, python = found.groups()
+    assert version("apache-airflow").startswith(f"{airflow}.")
+    supported = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"]
+    assert python in SpecifierSet(supported)
+
+
+def test_image_runs_as_an_ordinary_user() -> None:
+    assert re.findall(r"^USER (\S+)", DOCKERFILE, re.MULTILINE)[-1] == "astro"
+
+
+def test_image_makes_every_mount_point_of_a_volume(services: dict[str, Any]) -> None:
+    """A volume on a path that the image lacks would belong to root."""
+    airflow = [s for s in services.values() if s["image"].startswith("marketing-insight-pipeline/")]
+    mounts = {v["target"] for s in airflow for v in s["volumes"] if v["type"] == "volume"}
+    made = {word for line in re.findall(r"install -d (.*)", DOCKERFILE) for word in line.split()}
+    assert mounts
+    assert mounts <= made
+
+
+def test_image_parses_dbt_as_the_local_stack_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[list[str]] = []
+
+    def record(argv: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        calls.append(["dbt", *argv[1:]])
+        return subprocess.CompletedProcess(argv, 0)
+
+    monkeypatch.setattr("include.local.manifest.subprocess.run", record)
+    (tmp_path / "dbt_project.yml").touch()
+    manifest.refresh_manifest(Settings(local_dir=tmp_path), project=tmp_path)
+    assert calls == [shlex.split(line) for line in re.findall(r"^RUN (dbt .*)$", DOCKERFILE, re.MULTILINE)]
+
+
+def test_only_code_enters_the_image() -> None:
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    first, *rules = [line for line in lines if line and not line.startswith("#")]
+    let_in = {rule[1:] for rule in rules if rule.startswith("!")}
+    assert first == "*"
+    assert let_in == {
+        "dags",
+        "include",
+        "ml",
+        "plugins",
+        "streaming_workers",
+        "packages.txt",
+        "requirements.txt",
+    }
+    assert {".env", "*.p8", "*.pem"} <= {rule.removeprefix("**/") for rule in rules}
+
+
+def test_astro_settings_match_the_stack_and_hold_no_secret() -> None:
+    airflow = yaml.safe_load((ROOT / "airflow_settings.yaml").read_text())["airflow"]
+    assert [(p["pool_name"], p["pool_slot"]) for p in airflow["pools"]] == [(stack.POOL, stack.POOL_SLOTS)]
+    (connection,) = airflow["connections"]
+    assert connection["conn_id"] == "snowflake_default"
+    assert "conn_password" not in connection
+    assert not connection["conn_extra"]["private_key_file"]
