@@ -1,6 +1,7 @@
 """House rules of every DAG: schedule with a real data interval, retries, one run at a time, alerts, deadline."""
 
 import logging
+import sys
 from datetime import timedelta
 from typing import Any
 
@@ -22,11 +23,7 @@ def dag_defaults(schedule: str) -> dict[str, Any]:
         "catchup": False,
         "max_active_runs": 1,
         "on_failure_callback": on_failure,
-        "deadline": DeadlineAlert(
-            reference=DeadlineReference.DAGRUN_QUEUED_AT,
-            interval=timedelta(minutes=minutes),
-            callback=AsyncCallback(on_deadline_missed, {"minutes": minutes}),
-        ),
+        "deadline": None if in_dags_test() else _deadline(minutes),
         "default_args": {
             "owner": "data-platform",
             "retries": 2,
@@ -35,6 +32,22 @@ def dag_defaults(schedule: str) -> dict[str, Any]:
             "max_retry_delay": timedelta(minutes=5),
         },
     }
+
+
+def in_dags_test() -> bool:
+    """Return whether `airflow dags test` reads the DAG: it runs tasks one by one and cannot bear a deadline.
+
+    With one, its run ends in a traceback (apache/airflow#73428, open in 3.3.2).
+    """
+    return sys.argv[1:3] == ["dags", "test"]
+
+
+def _deadline(minutes: int) -> DeadlineAlert:
+    return DeadlineAlert(
+        reference=DeadlineReference.DAGRUN_QUEUED_AT,
+        interval=timedelta(minutes=minutes),
+        callback=AsyncCallback(on_deadline_missed, {"minutes": minutes}),
+    )
 
 
 def on_failure(context: dict[str, Any]) -> None:

@@ -2,8 +2,9 @@
 
 from typing import Any
 
+from airflow.sdk import TriggerRule
 from cosmos import DbtTaskGroup, ExecutionConfig, ProfileConfig, ProjectConfig, RenderConfig
-from cosmos.constants import ExecutionMode, InvocationMode, LoadMode, TestBehavior
+from cosmos.constants import PRODUCER_WATCHER_TASK_ID, ExecutionMode, InvocationMode, LoadMode, TestBehavior
 
 from include.settings import DBT_PROJECT_DIR, get_settings
 
@@ -34,7 +35,7 @@ def dbt_task_group(
     and one writer a group. `dbt_vars` and `full_refresh` may hold Airflow templates.
     """
     settings = get_settings()
-    return DbtTaskGroup(
+    group = DbtTaskGroup(
         group_id=group_id,
         project_config=ProjectConfig(
             dbt_project_path=DBT_PROJECT_DIR, manifest_path=MANIFEST, install_dbt_deps=False
@@ -46,7 +47,7 @@ def dbt_task_group(
         ),
         execution_config=ExecutionConfig(
             execution_mode=ExecutionMode.WATCHER,
-            invocation_mode=InvocationMode.DBT_RUNNER,
+            invocation_mode=InvocationMode.SUBPROCESS,
             # Cosmos does not run the producer twice: after a failure each node retries by itself.
             setup_operator_args={"retries": 0, "pool": "warehouse"},
         ),
@@ -59,6 +60,21 @@ def dbt_task_group(
         ),
         operator_args=_operator_args(dbt_vars or {}, full_refresh),
     )
+    _producer_first(group)
+    return group
+
+
+def _producer_first(group: DbtTaskGroup) -> None:
+    """Let the nodes' tasks start when dbt has ended, well or badly.
+
+    Side by side, each of them would start twice (once to find nothing yet), and `airflow dags test`, which
+    runs one task at a time, would wait for ever for a producer whose turn never comes.
+    """
+    (producer,) = (task for task in group.iter_tasks() if task.label == PRODUCER_WATCHER_TASK_ID)
+    for root in list(group.get_roots()):
+        if root is not producer:
+            producer >> root
+            root.trigger_rule = TriggerRule.ALL_DONE
 
 
 def _operator_args(dbt_vars: dict[str, str], full_refresh: str) -> dict[str, Any]:
@@ -66,6 +82,8 @@ def _operator_args(dbt_vars: dict[str, str], full_refresh: str) -> dict[str, Any
         # Cosmos runs dbt in a copy of the project, from which a relative path would lead elsewhere.
         "env": {"DUCKDB_PATH": str(get_settings().duckdb_path)},
         "append_env": True,
+        # Unit tests say that the code is right: CI's work, on no warehouse's time.
+        "dbt_cmd_flags": ["--exclude-resource-type", "unit_test"],
         "vars": dbt_vars,
         "full_refresh": full_refresh,
         "poke_interval": 2,

@@ -25,9 +25,5 @@
 
 {# The day recency is measured from: the var, else the newest day in the data. Never today: the data may be old. #}
 {% macro as_of_date(newest_day) -%}
-    {%- if var('as_of_date') -%}
-        cast('{{ var('as_of_date') }}' as date)
-    {%- else -%}
-        {{ newest_day }}
-    {%- endif -%}
+    coalesce(cast({{ "'" ~ var('as_of_date') ~ "'" if var('as_of_date') else 'null' }} as date), {{ newest_day }})
 {%- endmacro %}
