@@ -59,8 +59,10 @@ def marketing_pipeline() -> None:
     def publish() -> None:
         """Run only when every model is built and every test has passed."""
 
-    transform = dbt_task_group("transform", dbt_vars=RUN_VARS, full_refresh=FULL_REFRESH)
-    ingest.expand(dataset=list(DATASETS)) >> quality_gate() >> transform >> publish()
+    gate = quality_gate()
+    transform = dbt_task_group("transform", after=gate, dbt_vars=RUN_VARS, full_refresh=FULL_REFRESH)
+    ingest.expand(dataset=list(DATASETS)) >> gate
+    transform >> publish()
 
 
 marketing_pipeline()

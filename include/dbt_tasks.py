@@ -2,12 +2,14 @@
 
 from typing import Any
 
-from airflow.sdk import TriggerRule
+from airflow.sdk import TriggerRule, XComArg
+from airflow.sdk.bases.operator import BaseOperator
 from cosmos import DbtTaskGroup, ExecutionConfig, ProfileConfig, ProjectConfig, RenderConfig
 from cosmos.constants import PRODUCER_WATCHER_TASK_ID, ExecutionMode, InvocationMode, LoadMode, TestBehavior
 
 from include.settings import DBT_PROJECT_DIR, get_settings
 
+Operator = BaseOperator | XComArg
 MANIFEST = DBT_PROJECT_DIR / "target" / "manifest.json"
 
 # What a run rebuilds, for the dbt project's vars: the run's parameters, else a backfill's data interval, else
@@ -25,11 +27,12 @@ FULL_REFRESH = "{{ params.full_refresh }}"
 def dbt_task_group(
     group_id: str,
     *,
+    after: Operator,
     select: list[str] | None = None,
     dbt_vars: dict[str, str] | None = None,
     full_refresh: str = "false",
 ) -> DbtTaskGroup:
-    """Return a task group of the selected (default: all) models, snapshots, seeds and their tests.
+    """Return a task group of the selected (default: all) models, snapshots, seeds and their tests, run after `after`.
 
     WATCHER: one task runs `dbt build`, the others show what becomes of each node. So there is one dbt start
     and one writer a group. `dbt_vars` and `full_refresh` may hold Airflow templates.
@@ -60,21 +63,22 @@ def dbt_task_group(
         ),
         operator_args=_operator_args(dbt_vars or {}, full_refresh),
     )
-    _producer_first(group)
+    _producer_first(group, after)
     return group
 
 
-def _producer_first(group: DbtTaskGroup) -> None:
-    """Let the nodes' tasks start when dbt has ended, well or badly.
+def _producer_first(group: DbtTaskGroup, after: Operator) -> None:
+    """Let the nodes' tasks start when dbt has ended, well or badly, but not when it could not start.
 
-    Side by side, each of them would start twice (once to find nothing yet), and `airflow dags test`, which
-    runs one task at a time, would wait for ever for a producer whose turn never comes.
+    Beside a running producer each of them would start twice (once to find nothing yet), and `airflow dags test`,
+    which runs one task at a time, would wait for ever for a producer whose turn never comes.
     """
     (producer,) = (task for task in group.iter_tasks() if task.label == PRODUCER_WATCHER_TASK_ID)
     for root in list(group.get_roots()):
+        after >> root
         if root is not producer:
             producer >> root
-            root.trigger_rule = TriggerRule.ALL_DONE
+            root.trigger_rule = TriggerRule.ALL_DONE_MIN_ONE_SUCCESS
 
 
 def _operator_args(dbt_vars: dict[str, str], full_refresh: str) -> dict[str, Any]:

@@ -28,7 +28,8 @@ class Settings(BaseSettings):
         description="Folder or object-store URI (s3://conn_id@bucket/path) that holds the shop's files.",
     )
     pipeline_schedule: str = Field(
-        "0 3 * * *", description="Cron of the daily batch in UTC; 'none' runs it by hand only."
+        "0 0 * * *",
+        description="Cron of the daily batch in UTC, midnight so that a data interval is a day; 'none': by hand only.",
     )
     max_rejected_share: float = Field(
         0.05, ge=0, le=1, description="Largest share of a dataset's rows that may go to quarantine."

@@ -1,0 +1,189 @@
+"""One run of the whole product: start the stack, trigger the DAG as a user would, stop, sum up."""
+
+import json
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+import requests
+from rich.console import Console
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_fixed
+
+from include.local.airflow_api import UNFINISHED_RUNS, AirflowApi, RunState, TaskState
+from include.local.environment import airflow_environment, airflow_home, sample_data_dir
+from include.local.progress import progress
+from include.local.sample_data import generate
+from include.local.stack import Stack
+from include.local.summary import Stage, Summary, read_warehouse
+from include.settings import Settings
+
+DAG_ID = "marketing_pipeline"
+POLL_SECONDS = 0.5
+
+
+class DemoError(RuntimeError):
+    """The run failed; the message names the failed tasks and the logs to read."""
+
+
+def run_demo(settings: Settings, console: Console) -> Summary:
+    """Run the pipeline once on settings.source_location and return what it made.
+
+    Raises StackError if Airflow does not start and DemoError if the run fails; nothing is left running.
+    """
+    if settings.warehouse != "duckdb":
+        raise DemoError("make demo runs on the embedded DuckDB: unset WAREHOUSE. For Snowflake use make up.")
+    # A scheduled run must not start beside the one that is triggered here.
+    env = {**airflow_environment(settings), "PIPELINE_SCHEDULE": "none"}
+    env["SOURCE_LOCATION"] = settings.source_location
+    stack = Stack(settings, env)
+    began = datetime.now(UTC)
+    console.print(f"Files: {settings.source_location}\nStarting Airflow at {stack.url} …")
+    stack.start()  # outside: a stack that `make up` runs is refused here, and must not be stopped
+    with stopped_afterwards(stack) as stop_seconds:
+        stack.wait_for_dag(DAG_ID, since=began)
+        start = Stage("start Airflow", (datetime.now(UTC) - began).total_seconds())
+        run, tasks = _run_dag(stack, settings.source_location, console)
+        if run.state != "success":
+            raise DemoError(describe_failure(run, tasks, log_root(settings, env)))
+    stages = (start, *stages_of(tasks), Stage("stop Airflow", stop_seconds[0]))
+    return read_warehouse(settings.duckdb_path, since=run.start or began, stages=stages)
+
+
+def source_for(settings: Settings, location: str, scale: int) -> str:
+    """Return the absolute folder or the URI of the files; with no location, make sample files first.
+
+    Raises NotADirectoryError if the folder is missing.
+    """
+    if "://" in location:
+        return location
+    if location:
+        folder = Path(location).expanduser().resolve()
+        if not folder.is_dir():
+            raise NotADirectoryError(f"DATA_DIR is not a folder: {folder}")
+        return str(folder)
+    folder = sample_data_dir(settings, scale)
+    generate(folder, scale)
+    return str(folder)
+
+
+@contextmanager
+def stopped_afterwards(stack: Stack) -> Iterator[list[float]]:
+    """Stop the stack whatever happens inside; the list that is given gets the seconds it took."""
+    seconds: list[float] = []
+    try:
+        yield seconds
+    finally:
+        # A second Ctrl-C would leave processes behind; the stop itself takes seconds at most.
+        before = {one: signal.signal(one, signal.SIG_IGN) for one in (signal.SIGINT, signal.SIGTERM)}
+        began = time.monotonic()
+        try:
+            stack.stop()
+        finally:
+            for signum, handler in before.items():
+                signal.signal(signum, handler)
+        seconds.append(time.monotonic() - began)
+
+
+def stages_of(tasks: list[TaskState]) -> tuple[Stage, ...]:
+    """Return each top-level task group (or task) with its time from first start to last end, in order."""
+    spans: dict[str, tuple[datetime, datetime]] = {}
+    for task in tasks:
+        if task.start and task.end:
+            first, last = spans.get(task.stage, (task.start, task.end))
+            spans[task.stage] = min(first, task.start), max(last, task.end)
+    ordered = sorted(spans.items(), key=lambda item: item[1])
+    return tuple(Stage(name, (last - first).total_seconds()) for name, (first, last) in ordered)
+
+
+def describe_failure(run: RunState, tasks: list[TaskState], logs: Path) -> str:
+    """Return which tasks failed, the log of each and its last error."""
+    failed = [task for task in tasks if task.state == "failed"]
+    lines = [f"The run {run.run_id} ended as {run.state}."]
+    for task in failed:
+        log = task_log(logs, run.run_id, task)
+        lines += [f"Failed task: {task.label}", f"  log:   {log}", f"  error: {last_error(log)}"]
+    return "\n".join(lines if failed else [*lines, f"No task failed; read the logs in {logs}"])
+
+
+def task_log(logs: Path, run_id: str, task: TaskState) -> Path:
+    """Return the log file of a task's last attempt."""
+    folder = logs / f"dag_id={DAG_ID}" / f"run_id={run_id}" / f"task_id={task.task_id}"
+    if task.map_index >= 0:
+        folder /= f"map_index={task.map_index}"
+    return folder / f"attempt={task.try_number}.log"
+
+
+def last_error(log: Path) -> str:
+    """Return the last error that a task's log (one JSON object a line) holds, in one line."""
+    if not log.exists():
+        return "the task wrote no log"
+    for line in reversed(log.read_text(encoding="utf-8", errors="replace").splitlines()):
+        try:
+            entry = json.loads(line)
+        except ValueError:  # a line that a program wrote past the logger
+            continue
+        if isinstance(entry, dict) and entry.get("level") in ("error", "critical"):
+            return _error_text(entry)
+    return "the log holds no error line"
+
+
+def log_root(settings: Settings, env: dict[str, str]) -> Path:
+    """Return the folder of Airflow's task logs."""
+    return Path(env.get("AIRFLOW__LOGGING__BASE_LOG_FOLDER", airflow_home(settings) / "logs"))
+
+
+def _error_text(entry: dict[str, object]) -> str:
+    details = entry.get("error_detail")
+    if isinstance(details, list) and details:
+        return f"{details[0].get('exc_type')}: {details[0].get('exc_value')}"
+    return str(entry.get("event"))
+
+
+def _run_dag(stack: Stack, location: str, console: Console) -> tuple[RunState, list[TaskState]]:
+    api = stack.api()
+    for left in api.unfinished_runs(DAG_ID):  # an interrupted demo's run would block ours
+        api.fail_run(DAG_ID, left.run_id)
+    with _unpaused(api):
+        run = api.trigger(DAG_ID, {"source_location": location})
+        console.print(f"Run {run.run_id} of DAG {DAG_ID}")
+        return _follow(stack, api, run, console)
+
+
+@contextmanager
+def _unpaused(api: AirflowApi) -> Iterator[None]:
+    """Let the DAG run, then leave it as it was found: `make up` starts no run unasked."""
+    dag = api.dag(DAG_ID)
+    api.set_paused(DAG_ID, paused=False)
+    try:
+        yield
+    finally:
+        if dag is not None and dag.is_paused:
+            with suppress(requests.RequestException):  # a dead api-server must not hide why it died
+                api.set_paused(DAG_ID, paused=True)
+
+
+def _follow(
+    stack: Stack, api: AirflowApi, run: RunState, console: Console
+) -> tuple[RunState, list[TaskState]]:
+    """Show the run's progress until it ends; a busy api-server gets three tries.
+
+    Raises StackError if one of Airflow's processes ends meanwhile.
+    """
+    retries = Retrying(
+        retry=retry_if_exception_type(requests.RequestException),
+        stop=stop_after_attempt(3),
+        wait=wait_fixed(2),
+        reraise=True,
+    )
+    with progress(console) as show:
+        while True:
+            stack.refuse_if_one_ended()
+            run = retries(api.run, DAG_ID, run.run_id)
+            tasks = retries(api.tasks, DAG_ID, run.run_id)
+            show(tasks)
+            if run.state not in UNFINISHED_RUNS:
+                return run, tasks
+            time.sleep(POLL_SECONDS)

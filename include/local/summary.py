@@ -1,0 +1,139 @@
+"""What a run made: read from the warehouse, then shown to a person."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import duckdb
+from rich.console import Group, RenderableType
+from rich.table import Table
+
+SOURCE_TABLES = ("customers", "online_sales", "marketing_spend", "discount_coupon", "tax_amount")
+
+# Quarantine models are views or tables of staging; the other schemas are shown whole.
+_TABLES = """
+select table_schema || '.' || table_name
+from information_schema.tables
+where (table_schema = 'raw' and list_contains(?, table_name))
+   or (table_schema = 'staging' and table_name like '%quarantine%')
+   or table_schema in ('analytics', 'snapshots')
+order by list_position(['raw', 'staging', 'analytics', 'snapshots'], table_schema), table_name
+"""
+
+# A retried node has several results: the last one counts.
+_TESTS = """
+with last as (
+    select status from raw.dbt_run_results
+    where resource_type in ('test', 'unit_test') and completed_at >= ?
+    qualify row_number() over (partition by node_id order by completed_at desc) = 1
+)
+select
+    count(*) filter (status in ('pass', 'success')),
+    count(*) filter (status = 'warn'),
+    count(*) filter (status in ('fail', 'error')),
+    count(*) filter (status not in ('pass', 'success', 'warn', 'fail', 'error'))
+from last
+"""
+
+_MONEY = """
+select
+    sum(net_sales_amount), sum(discount_amount), sum(gst_amount), sum(delivery_amount), sum(total_amount),
+    count(distinct customer_id), (select count(*) from analytics.fct_orders)
+from analytics.fct_sales
+"""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of the run and the seconds it took."""
+
+    name: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class DataTests:
+    """How the dbt tests of the run ended."""
+
+    passed: int
+    warned: int
+    failed: int
+    skipped: int
+
+
+@dataclass(frozen=True)
+class Money:
+    """Sums over all sales lines, in the shop's currency; revenue is net of discounts, before tax."""
+
+    revenue: Decimal
+    discount: Decimal
+    gst: Decimal
+    delivery: Decimal
+    total: Decimal
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The outcome of one run."""
+
+    rows: dict[str, int]
+    tests: DataTests
+    money: Money
+    orders: int
+    customers: int
+    stages: tuple[Stage, ...]
+
+
+def read_warehouse(duckdb_path: Path, since: datetime, stages: Iterable[Stage] = ()) -> Summary:
+    """Read the outcome from the DuckDB file; tests are those that completed at or after since (aware).
+
+    Raises duckdb.Error if a table of the star schema is missing.
+    """
+    with duckdb.connect(str(duckdb_path), read_only=True) as connection:
+        connection.execute("set TimeZone = 'UTC'")
+        names = [row[0] for row in connection.execute(_TABLES, [list(SOURCE_TABLES)]).fetchall()]
+        rows = {name: _one_row(connection, f"select count(*) from {name}")[0] for name in names}  # noqa: S608
+        *amounts, customers, orders = _one_row(connection, _MONEY)
+        tests = DataTests(*_one_row(connection, _TESTS, [since]))
+    money = Money(*(amount or Decimal(0) for amount in amounts))
+    return Summary(rows, tests, money, orders, customers, tuple(stages))
+
+
+def render(summary: Summary) -> RenderableType:
+    """Return the summary as tables for a console."""
+    tests, money = summary.tests, summary.money
+    skipped = f", {tests.skipped:,} skipped" if tests.skipped else ""
+    amounts = {
+        "Revenue (net sales)": money.revenue,
+        "Discount": money.discount,
+        "GST": money.gst,
+        "Delivery": money.delivery,
+        "Total": money.total,
+    }
+    figures = {name: f"{amount:,.2f}" for name, amount in amounts.items()}
+    figures |= {"Orders": f"{summary.orders:,}", "Customers": f"{summary.customers:,}"}
+    return Group(
+        _table("Rows", {name: f"{count:,}" for name, count in summary.rows.items()}),
+        _table("Sales", figures),
+        _table("Stage (seconds)", {stage.name: f"{stage.seconds:.1f}" for stage in summary.stages}),
+        f"\nTests: {tests.passed:,} passed, {tests.warned:,} warned, {tests.failed:,} failed{skipped}",
+    )
+
+
+def _table(title: str, figures: dict[str, str]) -> Table:
+    table = Table(title, "", box=None, padding=(0, 2, 0, 0), show_header=True, header_style="bold")
+    table.columns[1].justify = "right"
+    for name, figure in figures.items():
+        table.add_row(name, figure)
+    table.add_section()
+    return table
+
+
+def _one_row(
+    connection: duckdb.DuckDBPyConnection, sql: str, values: list[object] | None = None
+) -> list[Any]:
+    row = connection.execute(sql, values or []).fetchone()
+    return list(row or ())
