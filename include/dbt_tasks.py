@@ -41,7 +41,11 @@ def dbt_task_group(
     group = DbtTaskGroup(
         group_id=group_id,
         project_config=ProjectConfig(
-            dbt_project_path=DBT_PROJECT_DIR, manifest_path=MANIFEST, install_dbt_deps=False
+            dbt_project_path=DBT_PROJECT_DIR,
+            manifest_path=MANIFEST,
+            install_dbt_deps=False,
+            # Cosmos runs dbt in a copy of the project, from which a relative path would lead elsewhere.
+            env_vars={"DUCKDB_PATH": str(settings.duckdb_path)},
         ),
         profile_config=ProfileConfig(
             profile_name="marketing_insights",
@@ -83,9 +87,8 @@ def _producer_first(group: DbtTaskGroup, after: Operator) -> None:
 
 def _operator_args(dbt_vars: dict[str, str], full_refresh: str) -> dict[str, Any]:
     return {
-        # Cosmos runs dbt in a copy of the project, from which a relative path would lead elsewhere.
-        "env": {"DUCKDB_PATH": str(get_settings().duckdb_path)},
         "append_env": True,
+        "retries": 1,
         # Unit tests say that the code is right: CI's work, on no warehouse's time.
         "dbt_cmd_flags": ["--exclude-resource-type", "unit_test"],
         "vars": dbt_vars,

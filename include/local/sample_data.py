@@ -157,6 +157,7 @@ LINES_SHARES = (
 )  # index 0: one line a transaction
 STATUS_SHARES = {"Clicked": 0.508767, "Used": 0.338296, "Not Used": 0.152937}
 QUANTITIES = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 15, 20, 25, 30, 40, 50, 60, 75, 100, 150, 200, 300, 500, 900)
+LARGEST_SALE = 10_500.0  # USD a line
 FAVOURED_QUANTITIES = {1: 1.7, 5: 2.0, 10: 3.0, 20: 3.0, 50: 3.0, 100: 4.0}
 PRICE_LEVELS = (1.0, 0.8, 0.7, 1.25, 0.9, 0.64, 0.75, 1.1)
 SURCHARGES = (12.99, 19.99, 12.48, 12.91, 8.7, 0.0)
@@ -380,6 +381,8 @@ class SalesWriter:
         self._first_transaction = np.concatenate([[0], np.cumsum(self._counts)])
         self._sku_order = _permutation(rng, len(self._catalogue.category))
         self._draw_quantity = _draw_quantity()
+        prices = np.array([float(price) for price in self._catalogue.price_texts])
+        self._largest_quantity = np.searchsorted(QUANTITIES, LARGEST_SALE / prices, side="right") - 1
         self._draw_lines = Draw([LINES_SHARES])
         self._day_start = np.searchsorted(self._visits.day, np.arange(DAYS + 1))
         self._next_id = 16_679
@@ -423,6 +426,8 @@ class SalesWriter:
         quantity = self._draw_quantity(kind, rng.random(len(sku)))
         status = Draw([list(STATUS_SHARES.values())])(0, rng.random(len(sku)))
         line_day = day[transaction]
+        price = self._catalogue.prices[sku, self._half_month[line_day]]
+        quantity = np.minimum(quantity, self._largest_quantity[price])
         text = self._texts
         columns = [
             text["customer"].take(pa.array(self._visits.customer[buyer])),
@@ -430,7 +435,7 @@ class SalesWriter:
             text["day"].take(pa.array(line_day)),
             text["product"].take(pa.array(sku)),
             text["quantity"].take(pa.array(quantity)),
-            text["price"].take(pa.array(self._catalogue.prices[sku, self._half_month[line_day]])),
+            text["price"].take(pa.array(price)),
             charge.take(pa.array(transaction)),
             text["status"].take(pa.array(status)),
         ]

@@ -1,0 +1,25 @@
+"""What all tests share: an Airflow that knows nothing of this machine's, and the data they run on."""
+
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+
+# Airflow reads its environment when it is first imported, so this comes before any test module.
+os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="airflow-home-")
+os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
+os.environ["AIRFLOW__CORE__UNIT_TEST_MODE"] = "False"
+os.environ["AIRFLOW__COSMOS__ENABLE_TELEMETRY"] = "False"
+os.environ["DBT_SEND_ANONYMOUS_USAGE_STATS"] = "False"
+
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
+REAL_DATA = PROJECT_ROOT.parent / "shared" / "data" / "ecommerce"
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The Kaggle files, which stay out of the repository."""
+    if not REAL_DATA.is_dir():
+        pytest.skip("the real files are not on this machine")
+    return REAL_DATA

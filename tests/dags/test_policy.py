@@ -1,0 +1,122 @@
+"""What holds for every DAG, whoever writes it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from airflow.dag_processing.dagbag import DagBag
+from airflow.sdk import DAG, Asset
+from airflow.sdk.bases.operator import BaseOperator
+
+from include.settings import PROJECT_ROOT
+
+DAGS_FOLDER = PROJECT_ROOT / "dags"
+EXPECTED = {"marketing_pipeline"}
+MAX_LINES = 80
+
+
+WITHOUT_NETWORK = """
+import socket
+from airflow.dag_processing.dagbag import DagBag
+
+def refuse(*_):
+    raise AssertionError("a connection was opened")
+
+socket.socket.connect = refuse
+bag = DagBag(%r)
+assert not bag.import_errors, bag.import_errors
+"""
+
+
+@pytest.fixture(scope="module")
+def bag() -> DagBag:
+    return DagBag(DAGS_FOLDER)
+
+
+@pytest.fixture(params=sorted(EXPECTED))
+def dag(request: pytest.FixtureRequest, bag: DagBag) -> DAG:
+    found: DAG = bag.dags[request.param]
+    return found
+
+
+def test_every_file_imports(bag: DagBag) -> None:
+    assert bag.import_errors == {}
+    assert set(bag.dags) == EXPECTED
+
+
+def test_import_does_no_work(tmp_path: Path) -> None:
+    """No connection is opened and nothing written, not even the folder of the warehouse."""
+    local_dir = tmp_path / "local"
+    script = WITHOUT_NETWORK % str(DAGS_FOLDER)
+    environment = {**os.environ, "LOCAL_DIR": str(local_dir), "PYTHONPATH": str(PROJECT_ROOT)}
+    subprocess.run([sys.executable, "-c", script], env=environment, check=True, cwd=tmp_path)
+    assert not local_dir.exists()
+
+
+def test_dag_has_owner_tags_and_docs(dag: DAG) -> None:
+    assert dag.tags
+    assert dag.doc_md
+    assert len(dag.doc_md) > 200
+    assert {task.owner for task in dag.tasks} == {"data-platform"}
+
+
+def test_dag_runs_once_at_a_time_without_catching_up(dag: DAG) -> None:
+    assert dag.max_active_runs == 1
+    assert dag.catchup is False
+
+
+def test_dag_says_when_it_fails_or_is_late(dag: DAG) -> None:
+    assert dag.has_on_failure_callback
+    assert dag.deadline
+
+
+def test_tasks_retry_with_back_off(dag: DAG) -> None:
+    """All but dbt's one producer, which Cosmos cannot run twice: its nodes retry for it."""
+    for task in dag.tasks:
+        if task.task_id.endswith("dbt_producer_watcher"):
+            assert task.retries == 0
+        else:
+            assert task.retries >= 1, task.task_id
+            assert task.retry_exponential_backoff, task.task_id
+
+
+def test_tasks_that_write_share_the_warehouse_pool(dag: DAG) -> None:
+    """DuckDB lets in one writer; the tasks that only watch dbt stay outside."""
+    for task in dag.tasks:
+        assert (task.pool == "warehouse") is _writes(task), task.task_id
+
+
+def _writes(task: BaseOperator) -> bool:
+    watches = "." in task.task_id and not task.task_id.endswith("dbt_producer_watcher")
+    return not watches and task.task_id != "publish"
+
+
+def test_every_parameter_is_described(dag: DAG) -> None:
+    for name in dag.params:
+        assert dag.params.get_param(name).description, name
+
+
+@pytest.mark.parametrize("path", sorted(DAGS_FOLDER.glob("*.py")), ids=lambda path: path.name)
+def test_file_fits_one_screen(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= MAX_LINES
+    assert not path.name.startswith("dbt_"), "Cosmos and dbt mistake such a module for their own"
+
+
+def test_every_dbt_node_has_its_task_and_its_tests(bag: DagBag) -> None:
+    """The whole project is in the DAG, and the tests of each node run after it."""
+    models = {path.stem for path in (PROJECT_ROOT / "include/dbt/models").rglob("*.sql")}
+    tasks = {task.task_id for task in bag.dags["marketing_pipeline"].tasks}
+    assert models
+    assert {f"transform.{model}.run" for model in models} <= tasks
+    assert {f"transform.{model}.test" for model in models} <= tasks
+
+
+def test_pipeline_publishes_fct_sales_last(bag: DagBag) -> None:
+    pipeline = bag.dags["marketing_pipeline"]
+    publish = pipeline.get_task("publish")
+    assert [outlet for outlet in publish.outlets if isinstance(outlet, Asset)] == [Asset("fct_sales")]
+    assert not publish.downstream_task_ids
+    ends = {task.task_id for task in pipeline.tasks if not task.downstream_task_ids}
+    assert ends == {"publish"}

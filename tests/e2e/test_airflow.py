@@ -1,0 +1,209 @@
+"""The pipeline on real Airflow processes, started in every way a user can."""
+
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+from playwright.sync_api import Page, expect, sync_playwright
+
+from include.local.airflow_api import AirflowApi, TaskState
+from include.local.environment import ADMIN_USER, admin_password
+from include.local.sample_data import generate
+from include.local.stack import AIRFLOW, Stack
+from include.settings import Settings
+from tests.local.test_stack import free_port
+
+pytestmark = [pytest.mark.xdist_group("airflow"), pytest.mark.timeout(900)]
+
+DAG = "marketing_pipeline"
+CHROMIUM = "/usr/bin/chromium"
+# The browser must not look for its maker's hosts, nor need a user namespace.
+CHROMIUM_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("shop")
+    generate(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Iterator[Stack]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LOCAL_DIR", str(tmp_path_factory.mktemp("local")))
+        patch.setenv("AIRFLOW_PORT", str(free_port()))
+        patch.setenv("SOURCE_LOCATION", str(data))
+        for name in ("DUCKDB_PATH", "AIRFLOW_HOME", "PIPELINE_SCHEDULE"):
+            patch.delenv(name, raising=False)
+        one = Stack(Settings())
+        started = datetime.now(UTC)
+        one.start()
+        try:
+            one.wait_for_dag(DAG, started)
+            yield one
+        finally:
+            one.stop()
+
+
+@pytest.fixture(scope="module")
+def api(stack: Stack) -> AirflowApi:
+    return stack.api()
+
+
+@pytest.fixture(scope="module")
+def page(stack: Stack) -> Iterator[Page]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
+        try:
+            yield browser.new_page(viewport={"width": 1400, "height": 1000})
+        finally:
+            browser.close()
+
+
+def query(stack: Stack, sql: str) -> list[tuple[Any, ...]]:
+    """Read the warehouse; it is free as soon as no run is under way."""
+    with duckdb.connect(str(stack.settings.duckdb_path), read_only=True) as connection:
+        return connection.execute(sql).fetchall()
+
+
+def sales_by_day(stack: Stack) -> dict[date, tuple[Any, ...]]:
+    rows = query(
+        stack,
+        "select transaction_date, count(*), sum(total_amount), max(processed_at) from analytics.fct_sales group by 1",
+    )
+    return {day: rest for day, *rest in rows}
+
+
+def wait_until(is_done: Callable[[], Any], what: str, seconds: float = 300) -> Any:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if found := is_done():
+            return found
+        time.sleep(0.5)
+    raise AssertionError(f"{what} did not happen within {seconds} s")
+
+
+def ended(api: AirflowApi, run_id: str) -> str:
+    """Wait for the end of a run and return its state."""
+    state = wait_until(lambda: (run := api.run(DAG, run_id)).end and run.state, f"the end of {run_id}")
+    return str(state)
+
+
+def states(api: AirflowApi, run_id: str) -> dict[str, set[str | None]]:
+    found: dict[str, set[str | None]] = {}
+    for task in api.tasks(DAG, run_id):
+        found.setdefault(task.task_id, set()).add(task.state)
+    return found
+
+
+def all_runs(api: AirflowApi) -> dict[str, str]:
+    runs = api._call("GET", f"/dags/{DAG}/dagRuns", params={"limit": 100})["dag_runs"]
+    return {run["dag_run_id"]: run["state"] for run in runs}
+
+
+def airflow(stack: Stack, *arguments: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [AIRFLOW, *arguments], env=stack.env, capture_output=True, text=True, timeout=timeout, check=False
+    )
+
+
+def test_a_user_logs_in_fills_in_the_form_and_triggers(stack: Stack, api: AirflowApi, page: Page, data: Path) -> None:
+    page.goto(f"{stack.url}/dags/{DAG}")
+    page.locator("input").nth(0).fill(ADMIN_USER)
+    page.locator("input[type=password]").fill(admin_password(stack.env))
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("button", name="Trigger").first.click()
+    form = page.locator("#element_source_location")
+    expect(form).to_have_value(str(data), timeout=30_000)
+    for name in ("start_date", "end_date", "as_of_date"):
+        expect(page.locator(f"#element_{name}")).to_be_visible()
+    expect(page.get_by_text("Rebuild incremental tables from the start.")).to_be_visible()
+    page.get_by_role("dialog").get_by_role("button", name="Trigger").click()
+    run_id = wait_until(lambda: next((r for r in all_runs(api) if r.startswith("manual")), None), "the run", 60)
+    api.set_paused(DAG, paused=False)
+    assert ended(api, run_id) == "success"
+    for task, found in states(api, run_id).items():
+        assert found == {"success"}, task
+
+
+def test_the_scheduled_run_finds_nothing_new(stack: Stack, api: AirflowApi) -> None:
+    """Unpausing starts the run of the last interval; the files are the same, so the facts stay."""
+    scheduled = wait_until(lambda: next((r for r in all_runs(api) if r.startswith("scheduled")), None), "the run")
+    assert ended(api, scheduled) == "success"
+    (loads,) = query(stack, "select count(*) from raw.ingestion_ledger")
+    assert loads == (5,)
+
+
+def test_a_run_from_the_command_line_rebuilds_the_days_it_is_given(stack: Stack, api: AirflowApi) -> None:
+    before = sales_by_day(stack)
+    conf = '{"start_date": "2019-03-01", "end_date": "2019-03-03"}'
+    assert airflow(stack, "dags", "trigger", DAG, "--run-id", "by-hand", "--conf", conf).returncode == 0
+    assert ended(api, "by-hand") == "success"
+    after = sales_by_day(stack)
+    rebuilt = {day for day in after if after[day][2] != before[day][2]}
+    assert rebuilt == {date(2019, 3, 1), date(2019, 3, 2)}
+    assert {day: amounts[:2] for day, amounts in after.items()} == {day: a[:2] for day, a in before.items()}
+
+
+def test_a_run_is_cleared_and_goes_on_from_a_task_in_the_middle(stack: Stack, api: AirflowApi) -> None:
+    cleared = {
+        "dry_run": False,
+        "dag_run_id": "by-hand",
+        "task_ids": ["transform.fct_orders.run"],
+        "include_downstream": True,
+        "only_failed": False,
+        "reset_dag_runs": True,
+    }
+    api._call("POST", f"/dags/{DAG}/clearTaskInstances", json=cleared)
+    wait_until(lambda: api.run(DAG, "by-hand").state in ("queued", "running"), "the rerun", 30)
+    assert ended(api, "by-hand") == "success"
+    tries = {task.task_id: task.try_number for task in api.tasks(DAG, "by-hand")}
+    assert tries["transform.fct_orders.run"] == 2
+    assert tries["publish"] == 2
+    assert tries["transform.fct_sales.run"] == 1
+
+
+def test_a_backfill_rebuilds_each_day_of_a_week_by_itself(stack: Stack, api: AirflowApi) -> None:
+    """Seven runs, each of its own day; together they hold what the full load held."""
+    before = sales_by_day(stack)
+    week = [date(2019, 1, 1) + timedelta(days=n) for n in range(7)]
+    window = ["--from-date", week[0].isoformat(), "--to-date", week[-1].isoformat()]
+    created = airflow(stack, "backfill", "create", "--dag-id", DAG, *window, "--max-active-runs", "2")
+    assert created.returncode == 0, created.stderr
+    runs = wait_until(lambda: (r := [r for r in all_runs(api) if r.startswith("backfill")]) and len(r) == 7 and r, "7")
+    assert {ended(api, run) for run in runs} == {"success"}
+    after = sales_by_day(stack)
+    assert {day for day in after if after[day][2] != before[day][2]} == set(week)
+    assert len({after[day][2] for day in week}) == 7, "every day was built by a run of its own"
+    assert {day: amounts[:2] for day, amounts in after.items()} == {day: a[:2] for day, a in before.items()}
+
+
+def test_a_missing_file_fails_the_run_with_one_sentence(stack: Stack, api: AirflowApi, tmp_path: Path) -> None:
+    """No retry, no dbt, no change: and the run ends instead of waiting for what cannot come."""
+    before = sales_by_day(stack)
+    run_id = api.trigger(DAG, {"source_location": str(tmp_path)}).run_id
+    assert ended(api, run_id) == "failed"
+    tasks = api.tasks(DAG, run_id)
+    failed = [task for task in tasks if task.state == "failed"]
+    assert {task.task_id for task in failed} == {"ingest"}
+    assert {task.try_number for task in failed} == {1}
+    assert {task.state for task in tasks if task.task_id.startswith("transform.")} == {"upstream_failed"}
+    assert "No file for customers in" in log_of(stack, run_id, failed[0])
+    assert sales_by_day(stack) == before
+
+
+def log_of(stack: Stack, run_id: str, task: TaskState) -> str:
+    folder = stack.settings.local_dir / "airflow" / "logs" / f"dag_id={DAG}" / f"run_id={run_id}"
+    return "".join(path.read_text() for path in sorted(folder.glob(f"task_id={task.task_id}/**/*.log")))
+
+
+def test_dags_test_runs_the_dag_and_ends(stack: Stack) -> None:
+    done = airflow(stack, "dags", "test", DAG, "2019-02-01", timeout=300)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert "Completed successfully" in done.stdout + done.stderr
