@@ -16,7 +16,7 @@ from include.local.environment import ADMIN_USER, admin_password
 from include.local.sample_data import generate
 from include.local.stack import AIRFLOW, Stack
 from include.settings import Settings
-from tests.local.test_stack import free_port
+from tests.ports import free_port
 
 pytestmark = [pytest.mark.xdist_group("airflow"), pytest.mark.timeout(900)]
 

@@ -17,14 +17,9 @@ from include.local.processes import MARKER, Command
 from include.local.scheduler import PRELOADED
 from include.local.stack import Stack, StackError
 from include.settings import PROJECT_ROOT, Settings
+from tests.ports import free_port
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture

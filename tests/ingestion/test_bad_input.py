@@ -1,0 +1,176 @@
+"""A file that cannot be used stops the load with one sentence that names it, and nothing is half-loaded."""
+
+import gzip
+import io
+import random
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from openpyxl import Workbook
+
+from include.ingestion.errors import IngestionError
+from include.ingestion.loader import ingest
+from tests.ingestion.conftest import CUSTOMERS, HEADER, TWO_ROWS, Shop
+
+CANNOT = r"customers\.csv cannot be read as CSV: "
+
+
+def workbook(rows: int = 200) -> bytes:
+    """Return an .xlsx of customers."""
+    book = Workbook()
+    for number in range(rows):
+        book.worksheets[0].append(
+            [number, "F", f"Chicago {number}", 12] if number else HEADER.strip().split(",")
+        )
+    content = io.BytesIO()
+    book.save(content)
+    return content.getvalue()
+
+
+BAD_FILES = {
+    "empty file": (b"", r"customers\.csv is empty\."),
+    "empty gzip": (gzip.compress(b""), r"customers\.csv is empty\."),
+    "header only": (HEADER, r"customers\.csv holds no rows below its header\."),
+    "header and blank lines": (f"{HEADER}\n  \n\n", r"customers\.csv holds no rows below its header\."),
+    "workbook with a header only": (workbook(1), r"customers\.csv holds no rows below its header\."),
+    "workbook without a cell": (workbook(0), r"customers\.csv is empty\."),
+    "blank first line": (f"\n{CUSTOMERS}", r"customers\.csv has no header: its first line is blank\."),
+    "missing columns": (
+        "CustomerID,Location\n1,Chicago\n",
+        r"customers\.csv lacks the column\(s\) gender, tenure_months; it has customerid, location\.",
+    ),
+    "semicolons": (CUSTOMERS.replace(",", ";"), r"customers\.csv lacks the column\(s\) customerid, .*"),
+    "column twice": (
+        f"Gender,{HEADER}F,1,F,Chicago,12\n",
+        r"customers\.csv has the column\(s\) gender more than once\.",
+    ),
+    "Latin-1": (
+        f"{CUSTOMERS}3,F,Orléans,2\n".encode("latin-1"),
+        r"customers\.csv is not UTF-8 text \(byte 0xe9 in line 4\); save it as UTF-8\.",
+    ),
+    "Latin-1 far behind": (
+        (HEADER + TWO_ROWS * 50_000 + "3,F,Orléan").encode("latin-1") + b"\xe9",
+        r"customers\.csv is not UTF-8 text \(byte 0xe9 in line 100002\); save it as UTF-8\.",
+    ),
+    "UTF-8 cut off": (
+        f"{HEADER}1,F,Orlé".encode()[:-1],
+        r"customers\.csv is not UTF-8 text \(byte 0xc3 in line 2\); save it as UTF-8\.",
+    ),
+    "UTF-16": (CUSTOMERS.encode("utf-16"), r"customers\.csv is not UTF-8 text \(byte 0x00 in line 1\); .*"),
+    "UTF-16 without BOM": (
+        CUSTOMERS.encode("utf-16-le"),
+        r"customers\.csv is not UTF-8 text \(byte 0x00 in .*",
+    ),
+    "too few fields": (f"{CUSTOMERS}3,F,X\n4,F,X,1\n", rf"{CANNOT}line 4 \(3,F,X\): .*Columns: 4 Found: 3\."),
+    "too many fields": (f"{CUSTOMERS}3,F,X,1,9\n", rf"{CANNOT}line 4 \(3,F,X,1,9\): .*Columns: 4 Found: 5\."),
+    "last row cut off": (CUSTOMERS[:-3], rf"{CANNOT}line 3 \(2,M,California\): .*Columns: 4 Found: 3\."),
+    "blanks as the last line": (f"{CUSTOMERS}   \n", rf"{CANNOT}line 4 \(\): .*Columns: 4 Found: 1\."),
+    "quote never closed": (
+        f'{HEADER}1,F,"Chicago,12\n{TWO_ROWS * 100_000}',
+        rf'{CANNOT}line 2 \(1,F,"Chicago,12 .{{1,60}}\): Value with unterminated quote found\.',
+    ),
+    "quote out of place": (f'{HEADER}1,F,"Chi"cago,12\n', rf"{CANNOT}line 2 .* unterminated quote found\."),
+    "quote never closed in the header": (
+        f'"{CUSTOMERS}',
+        r"customers\.csv has an unreadable header in line 1: unexpected end of data\.",
+    ),
+    "CRLF and LF": (
+        HEADER + TWO_ROWS.replace("\n", "\r\n"),
+        rf"{CANNOT}some lines end in CRLF and others in LF, or a row has too few or too many fields\.",
+    ),
+    "gzip cut off": (gzip.compress(CUSTOMERS.encode())[:-9], r"customers\.csv is a damaged gzip file: .*\."),
+    "old Excel": (
+        b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(512),
+        r"customers\.csv is an old \(\.xls\) or encrypted Excel file; save it as plain \.xlsx or CSV\.",
+    ),
+    "xlsx cut off": (workbook()[:-600], r"customers\.csv is not a readable XLSX workbook: .*\."),
+    "another zip": (b"PK\x03\x04 and nothing more", r"customers\.csv is not a readable XLSX workbook: .*\."),
+}
+
+
+@pytest.mark.parametrize(("content", "message"), BAD_FILES.values(), ids=BAD_FILES)
+def test_a_bad_file_is_named_in_one_sentence_and_changes_nothing(
+    shop: Shop, content: str | bytes, message: str
+) -> None:
+    shop.deliver("customers.csv")
+    shop.ingest()
+    before = shop.state()
+    shop.deliver("customers.csv", content)
+
+    with pytest.raises(IngestionError, match=rf"\A{message}\Z") as error:
+        shop.ingest()
+
+    assert len(str(error.value)) < 300
+    assert shop.state() == before
+
+
+def complaint(shop: Shop) -> str | None:
+    """Load the folder and return what ingestion says against it."""
+    try:
+        shop.ingest()
+    except IngestionError as error:
+        return str(error)
+    return None
+
+
+@pytest.mark.parametrize(
+    "make", [workbook, lambda: gzip.compress(CUSTOMERS.encode() * 50)], ids=["xlsx", "gzip"]
+)
+def test_a_damaged_file_either_loads_or_says_so(shop: Shop, make: Callable[[], bytes]) -> None:
+    """Bytes that were changed on the way never end in another error than ours."""
+    rng = random.Random(7)
+    good = make()
+    for number in range(60):
+        damaged = bytearray(good)
+        for _ in range(3):
+            damaged[rng.randrange(8, len(good))] = rng.randrange(256)
+        shop.deliver(f"customers_{number}.csv", bytes(damaged))
+        message = complaint(shop)
+        assert message is None or message.startswith(f"customers_{number}.csv ")
+        assert "\n" not in (message or "")
+        (shop.folder / f"customers_{number}.csv").unlink()
+
+
+def test_a_zip_without_a_workbook_is_refused(shop: Shop) -> None:
+    with zipfile.ZipFile(shop.folder / "customers.zip", "w") as archive:
+        archive.writestr("customers.csv", CUSTOMERS)
+
+    with pytest.raises(IngestionError, match=r"^customers\.zip is not a readable XLSX workbook: "):
+        shop.ingest()
+
+
+def test_no_file_for_a_data_set_says_what_name_is_expected(shop: Shop) -> None:
+    shop.deliver("Tax_amount.csv")
+
+    with pytest.raises(
+        IngestionError, match=r"^No file for customers in .*inbox: .* like customersdata\.csv\.$"
+    ):
+        shop.ingest()
+
+
+@pytest.mark.parametrize(
+    ("location", "message"),
+    [
+        ("", "No source folder is set"),
+        ("/no/such/folder", "Source folder /no/such/folder does not exist."),
+        (__file__, "Source folder .*test_bad_input.py does not exist."),
+        ("gopher://bucket/path", "Source gopher://bucket/path cannot be opened: "),
+    ],
+)
+def test_a_wrong_location_is_named(shop: Shop, location: str, message: str) -> None:
+    with pytest.raises(IngestionError, match=f"^{message}"):
+        ingest(shop.warehouse, location, "customers")
+
+
+def test_a_bad_part_leaves_the_others_as_they_were(shop: Shop, tmp_path: Path) -> None:
+    shop.deliver("customers_1.csv", f"{HEADER}1,F,Chicago,12\n")
+    shop.deliver("customers_2.csv", f"{HEADER}2,M,Boston,3\n")
+    shop.ingest()
+    shop.deliver("customers_2.csv", f"{HEADER}2,M\n")
+
+    with pytest.raises(IngestionError, match=r"^customers_2\.csv "):
+        shop.ingest()
+
+    assert [row[0] for row in shop.raw()] == ["1", "2"]

@@ -1,0 +1,219 @@
+"""Whatever the shop delivers, the raw table holds its text as it stands in the file."""
+
+import csv
+import datetime as dt
+import gzip
+import io
+import random
+
+import fsspec  # type: ignore[import-untyped]
+import pytest
+from airflow.sdk.io import attach
+
+from include.ingestion.loader import ingest
+from tests.ingestion.conftest import CUSTOMERS, HEADER, TWO_ROWS, Shop, WriteXlsx
+
+EXPECTED = [("1", "F", "Chicago", "12"), ("2", "M", "California", "3")]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        pytest.param("CustomersData.csv", CUSTOMERS.encode(), id="LF"),
+        pytest.param("CustomersData.csv", CUSTOMERS.replace("\n", "\r\n").encode(), id="CRLF"),
+        pytest.param("CustomersData.csv", CUSTOMERS.rstrip().encode(), id="no line end at the end"),
+        pytest.param("CustomersData.csv", CUSTOMERS.encode("utf-8-sig"), id="BOM"),
+        pytest.param("CustomersData.csv.gz", gzip.compress(CUSTOMERS.encode()), id="gzip"),
+        pytest.param("CustomersData.csv", gzip.compress(CUSTOMERS.encode()), id="gzip named .csv"),
+        pytest.param("CustomersData.csv.gz", CUSTOMERS.encode(), id="CSV named .csv.gz"),
+        pytest.param("CustomersData.csv", f"{CUSTOMERS}\n\n".encode(), id="blank lines at the end"),
+    ],
+)
+def test_each_kind_of_csv_loads_the_same_rows(shop: Shop, name: str, content: bytes) -> None:
+    shop.deliver(name, content)
+
+    [result] = shop.ingest()
+
+    assert (result.rows, result.loaded) == (2, True)
+    assert shop.raw() == EXPECTED
+
+
+@pytest.mark.parametrize("name", ["CustomersData.xlsx", "CustomersData.csv"])
+def test_a_workbook_loads_whatever_its_file_is_called(shop: Shop, write_xlsx: WriteXlsx, name: str) -> None:
+    write_xlsx(name, [["CustomerID", "Gender", "Location", "Tenure_Months"], [1, "F", "Chicago", 12]])
+
+    shop.ingest()
+
+    assert shop.raw() == [("1", "F", "Chicago", "12")]
+
+
+def test_a_workbooks_blank_rows_and_cells_are_no_data(shop: Shop, write_xlsx: WriteXlsx) -> None:
+    header = ["CustomerID", "Gender", "Location", "Tenure_Months", None, None]
+    write_xlsx("customers.xlsx", [header, [1, "F", "Chicago"], [], [None, ""], [2, "M", None, 3], [None]])
+
+    shop.ingest()
+
+    assert shop.raw() == [("1", "F", "Chicago", None), ("2", "M", None, "3")]
+
+
+def test_a_workbooks_dates_become_iso_and_its_percentages_fractions(
+    shop: Shop, write_xlsx: WriteXlsx
+) -> None:
+    day = dt.datetime(2019, 1, 31)  # noqa: DTZ001 (workbooks know no time zone)
+    write_xlsx("Marketing_Spend.xlsx", [["Date", "Offline_Spend", "Online_Spend"], [day, 4500, 2424.5]])
+    write_xlsx("Tax amount.xlsx", [["Product_Category ", "GST"], ["Nest", 0.1], ["Office", "18%"]])
+
+    shop.ingest("marketing_spend")
+    shop.ingest("tax_amount")
+
+    assert shop.raw("marketing_spend") == [("2019-01-31", "4500", "2424.5")]
+    assert shop.raw("tax_amount") == [("Nest", "0.1"), ("Office", "18%")]
+
+
+def test_rates_and_dates_keep_their_notation_in_raw(shop: Shop) -> None:
+    shop.deliver("Tax_amount.csv", "Product_Category,GST\nNest,10%\nOffice,0.1\n")
+    shop.deliver(
+        "Marketing_Spend.csv",
+        "Date,Offline_Spend,Online_Spend\n1/31/2019,1,2\n20190201,1,2\n2019-02-02,1,2\n",
+    )
+
+    shop.ingest("tax_amount")
+    shop.ingest("marketing_spend")
+
+    assert shop.raw("tax_amount") == [("Nest", "10%"), ("Office", "0.1")]
+    assert [row[0] for row in shop.raw("marketing_spend")] == ["1/31/2019", "20190201", "2019-02-02"]
+
+
+def test_quotes_protect_commas_quotes_and_line_breaks(shop: Shop) -> None:
+    shop.deliver(
+        "customers.csv", HEADER + '1,F,"Chicago, IL",12\n2,M,"5"" disk\nnext line",3\n3,F,5" disk,1\n'
+    )
+
+    shop.ingest()
+
+    assert [row[2] for row in shop.raw()] == ["Chicago, IL", '5" disk\nnext line', '5" disk']
+
+
+def test_header_case_blanks_punctuation_and_order_do_not_count(shop: Shop) -> None:
+    shop.deliver("customers.csv", '" tenure months ",LOCATION,customerid ,Gender.\n12,Chicago,1,F\n')
+
+    shop.ingest()
+
+    assert shop.raw() == [("1", "F", "Chicago", "12")]
+
+
+def test_unknown_columns_stay_out_with_a_warning_and_a_note(
+    shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    shop.deliver(
+        "customers.csv", "CustomerID,Loyalty Card,Gender,Location,Tenure_Months,\n1,yes,F,Chicago,12,\n"
+    )
+
+    with caplog.at_level("WARNING"):
+        shop.ingest()
+
+    assert shop.raw() == [("1", "F", "Chicago", "12")]
+    assert shop.query("select ignored_columns from raw.ingestion_ledger") == [("loyalty_card, unnamed_6",)]
+    assert "customers.csv: columns that no model knows stay out: loyalty_card, unnamed_6" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("name", "dataset"),
+    [
+        ("CustomersData.csv", "customers"),
+        ("customers.xlsx.csv", "customers"),
+        ("CUSTOMER DATA.CSV", "customers"),
+        ("Online_Sales.csv", "online_sales"),
+        ("online sales.csv", "online_sales"),
+        ("Marketing-Spend.csv", "marketing_spend"),
+        ("Discount_Coupon.csv", "discount_coupon"),
+        ("coupons.csv", "discount_coupon"),
+        ("Tax amount.csv", "tax_amount"),
+        ("GST.csv", "tax_amount"),
+    ],
+)
+def test_the_known_names_of_a_file_are_found(shop: Shop, name: str, dataset: str) -> None:
+    sources = {
+        "customers": CUSTOMERS,
+        "online_sales": "CustomerID,Transaction_ID,Transaction_Date,Product_SKU,Product_Description,"
+        "Product_Category,Quantity,Avg_Price,Delivery_Charges,Coupon_Status\n1,2,1/1/2019,A,B,C,1,2,3,Used\n",
+        "marketing_spend": "Date,Offline_Spend,Online_Spend\n1/1/2019,1,2\n",
+        "discount_coupon": "Month,Product_Category ,Coupon_Code,Discount_pct\nJan,Nest,N10,10\n",
+        "tax_amount": "Product_Category,GST\nNest,10%\n",
+    }
+    shop.deliver(name, sources[dataset])
+    shop.deliver("README.csv", "nothing of the shop's")
+
+    [result] = shop.ingest(dataset)
+
+    assert (result.dataset, result.source_file, result.loaded) == (dataset, name, True)
+
+
+@pytest.mark.parametrize("folder", ["with blank", "Süd%20#1", "[2019]*", "gender=F"])
+def test_a_folder_may_have_any_name(shop: Shop, folder: str) -> None:
+    shop.folder = shop.folder / folder
+    shop.folder.mkdir()
+    shop.deliver("customers.csv")
+
+    shop.ingest()
+
+    assert shop.raw() == EXPECTED
+
+
+def test_folders_hidden_files_and_excels_lock_files_are_no_deliveries(shop: Shop) -> None:
+    (shop.folder / "customers").mkdir()
+    for name in ("~$customers.xlsx", ".customers.csv", "customers.csv"):
+        shop.deliver(name)
+
+    assert [result.source_file for result in shop.ingest()] == ["customers.csv"]
+
+
+def test_an_object_store_serves_as_the_folder(shop: Shop) -> None:
+    store = fsspec.filesystem("memory")
+    attach("memory", fs=store)
+    store.pipe("/bucket/in/CustomersData.csv", CUSTOMERS.encode())
+    location = "memory://bucket/in"
+
+    first, again = (ingest(shop.warehouse, location, "customers") for _ in range(2))
+
+    assert [(result.rows, result.loaded) for result in first + again] == [(2, True), (2, False)]
+    assert shop.raw() == EXPECTED
+    [(uri,)] = shop.query("select source_uri from raw.ingestion_ledger")
+    assert uri == f"{location}/CustomersData.csv"
+
+
+def test_any_text_survives_the_way_from_csv_to_raw(shop: Shop) -> None:
+    rng = random.Random(20190101)
+    alphabet = [*"ab,\";'\t|\\ %\n\r", "\r\n", "é", "日", "😀", "\u2028", "NULL", "&quot;", "\ufeff"]
+    values = ["".join(rng.choices(alphabet, k=rng.randrange(12))) for _ in range(3000)]
+    text = io.StringIO()
+    csv.writer(text, quoting=csv.QUOTE_ALL, lineterminator="\n").writerows(
+        [[number, "F", value, 1] for number, value in enumerate(values)]
+    )
+    shop.deliver("customers.csv", HEADER + text.getvalue())
+
+    shop.ingest()
+
+    assert [row[2] for row in shop.raw()] == [value or None for value in values]
+
+
+def test_source_row_numbers_the_rows_as_they_stand_in_the_file(shop: Shop) -> None:
+    count = 300_000  # more than DuckDB reads on one thread
+    shop.deliver(
+        "customers_1.csv", HEADER + "".join(f'{n},F,"Chicago, {n}",1\n' for n in range(1, count + 1))
+    )
+    shop.deliver("customers_2.csv", HEADER + TWO_ROWS)
+    shop.ingest()
+    shop.deliver("customers_1.csv", HEADER + "".join(f"{n},F,x,1\n" for n in range(1, count)))
+
+    shop.ingest()
+
+    wrong = shop.query("select count(*) from raw.customers where customerid != _source_row::varchar")
+    assert wrong == [(0,)]
+    per_file = (
+        "select _source_file, count(*), min(_source_row), max(_source_row) from raw.customers group by 1"
+    )
+    assert sorted(shop.query(per_file)) == [
+        ("customers_1.csv", count - 1, 1, count - 1),
+        ("customers_2.csv", 2, 1, 2),
+    ]

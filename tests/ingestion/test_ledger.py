@@ -1,0 +1,231 @@
+"""Each file is in the warehouse exactly once, in its newest version, whatever happens on the way."""
+
+import datetime as dt
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from include.ingestion.errors import IngestionError
+from include.ingestion.quality import check_raw_tables
+from include.settings import PROJECT_ROOT
+from tests.ingestion.conftest import CUSTOMERS, HEADER, Shop
+from tests.warehouse.locks import locked
+
+
+def test_the_same_file_again_loads_nothing(shop: Shop) -> None:
+    file = shop.deliver("customers.csv")
+    shop.ingest()
+    before = shop.state()
+    file.touch()
+
+    [result] = shop.ingest()
+
+    assert (result.rows, result.loaded) == (2, False)
+    assert shop.state() == before
+
+
+def test_a_changed_file_replaces_its_own_rows_only(shop: Shop) -> None:
+    shop.deliver("customers_2018.csv", f"{HEADER}7,F,Boston,1\n")
+    shop.deliver("customers_2019.csv")
+    shop.ingest()
+    [kept, *_] = shop.query("select rowid, * from raw.customers where _source_file = 'customers_2018.csv'")
+    shop.deliver("customers_2019.csv", f"{HEADER}2,M,Denver,4\n")
+
+    results = shop.ingest()
+
+    assert [(result.source_file, result.loaded) for result in results] == [
+        ("customers_2018.csv", False),
+        ("customers_2019.csv", True),
+    ]
+    assert shop.raw() == [("7", "F", "Boston", "1"), ("2", "M", "Denver", "4")]
+    assert kept in shop.query("select rowid, * from raw.customers")
+
+
+def test_a_file_may_go_back_to_an_earlier_version(shop: Shop) -> None:
+    for content in (CUSTOMERS, f"{HEADER}9,F,Austin,1\n", CUSTOMERS):
+        shop.deliver("customers.csv", content)
+        assert shop.ingest()[0].loaded
+
+    assert [row[0] for row in shop.raw()] == ["1", "2"]
+    assert shop.query("select row_count from raw.ingestion_ledger order by loaded_at") == [(2,), (1,), (2,)]
+
+
+def test_rows_and_ledger_tell_when_and_from_where_they_came(shop: Shop) -> None:
+    file = shop.deliver("customers.csv")
+    start = dt.datetime.now(dt.UTC)
+
+    shop.ingest()
+
+    [(loaded_at, load_id)] = shop.query("select distinct _loaded_at, _load_id from raw.customers")
+    assert loaded_at.utcoffset() == dt.timedelta(0)
+    assert start <= loaded_at <= dt.datetime.now(dt.UTC)
+    entry = "select load_id, dataset, part, source_file, source_uri, row_count, ignored_columns, loaded_at"
+    assert shop.query(f"{entry} from raw.ingestion_ledger") == [
+        (load_id, "customers", "", "customers.csv", f"file://{file}", 2, "", loaded_at)
+    ]
+
+
+def test_two_files_that_claim_one_part_are_refused(shop: Shop) -> None:
+    shop.deliver("customers.csv")
+    shop.deliver("CustomersData.xlsx")
+
+    with pytest.raises(
+        IngestionError, match=r"claim to be customers: CustomersData.xlsx, customers.csv; keep one"
+    ):
+        shop.ingest()
+
+
+def test_a_copy_under_another_name_is_refused(shop: Shop) -> None:
+    shop.deliver("customers.csv")
+    shop.deliver("customers (1).csv")
+
+    with pytest.raises(
+        IngestionError, match=r"^customers.csv and customers \(1\).csv hold the same; keep one"
+    ):
+        shop.ingest()
+
+    assert shop.query("select count(*) from raw.customers") == [(2,)]
+
+
+def test_a_renamed_file_keeps_its_rows(shop: Shop) -> None:
+    file = shop.deliver("customers.csv")
+    shop.ingest()
+    file.rename(shop.folder / "customers_2018.csv")
+    shop.deliver("customers_2019.csv", f"{HEADER}3,F,Boston,1\n")
+    shop.ingest()
+    shop.deliver("customers_2018.csv", f"{HEADER}1,F,Chicago,13\n")
+
+    shop.ingest()
+
+    assert shop.raw() == [("1", "F", "Chicago", "13"), ("3", "F", "Boston", "1")]
+
+
+def test_files_that_change_their_names_in_turn_are_loaded_as_they_are_now_called(shop: Shop) -> None:
+    shop.deliver("customers_1.csv", f"{HEADER}1,F,Boston,1\n")
+    shop.deliver("customers_2.csv", f"{HEADER}2,F,Boston,1\n")
+    shop.ingest()
+    shop.deliver("customers_1.csv", f"{HEADER}2,F,Boston,1\n")
+    shop.deliver("customers_2.csv", f"{HEADER}1,F,Boston,1\n")
+
+    shop.ingest()
+
+    assert [row[0] for row in shop.raw()] == ["2", "1"]
+
+
+def replace_it(file: Path) -> None:
+    other = file.with_suffix(".new")
+    other.write_text(f"{HEADER}8,F,Boston,1\n")
+    other.replace(file)
+
+
+def cut_it_off(file: Path) -> None:
+    file.write_text(f"{HEADER}8,F,")
+
+
+def remove_it(file: Path) -> None:
+    file.unlink()
+
+
+@pytest.mark.parametrize(
+    ("meddle", "message"),
+    [
+        (replace_it, "customers.csv changed while it was read; nothing of it was loaded."),
+        (cut_it_off, "customers.csv changed while it was read; nothing of it was loaded."),
+        (remove_it, "customers.csv vanished while it was read; nothing of it was loaded."),
+    ],
+)
+def test_a_file_that_changes_while_it_is_read_leaves_the_old_rows(
+    shop: Shop, caplog: pytest.LogCaptureFixture, meddle: Callable[[Path], None], message: str
+) -> None:
+    shop.deliver("customers.csv")
+    shop.ingest()
+    before = shop.state()
+    file = shop.deliver("customers.csv", f"{HEADER}3,F,Denver,1\n")
+
+    with ThreadPoolExecutor() as pool, caplog.at_level("INFO", logger="include.warehouse"):
+        with locked(shop.warehouse.path):  # while it waits, the file has been opened but not yet loaded
+            attempt = pool.submit(shop.ingest)
+            while "Retrying" not in caplog.text:
+                time.sleep(0.01)
+            meddle(file)
+        with pytest.raises(IngestionError) as error:
+            attempt.result()
+
+    assert str(error.value) == message
+    assert shop.state() == before
+
+
+def test_a_load_that_is_killed_leaves_the_old_rows_and_works_the_next_time(shop: Shop) -> None:
+    shop.deliver("customers.csv")
+    shop.ingest()
+    before = shop.state()
+    count = 1_500_000
+    shop.deliver("customers.csv", HEADER + "".join(f"{n},F,Chicago number {n * 7},1\n" for n in range(count)))
+
+    kill_while_it_writes(shop)
+
+    assert shop.state() == before
+    assert shop.ingest()[0].rows == count
+    assert shop.query("select count(*), max(_source_row) from raw.customers") == [(count, count)]
+
+
+def kill_while_it_writes(shop: Shop) -> None:
+    """Load the folder in another process and kill it when the rows begin to reach the disk."""
+    code = (
+        "import sys; from pathlib import Path; from include.ingestion.loader import ingest;"
+        " from include.warehouse.duckdb import DuckDBWarehouse;"
+        " ingest(DuckDBWarehouse(Path(sys.argv[1])), sys.argv[2], 'customers')"
+    )
+    path = shop.warehouse.path
+
+    def written() -> int:
+        return sum(file.stat().st_size for file in path.parent.iterdir())
+
+    size = written()
+    with subprocess.Popen([sys.executable, "-c", code, path, shop.folder], cwd=PROJECT_ROOT) as child:
+        while written() < size + 1_000_000:
+            assert child.poll() is None, "the load ended before it could be killed"
+            time.sleep(0.002)
+        child.kill()
+    assert child.returncode == -9
+
+
+def test_the_quality_gate_counts_the_rows_of_complete_raw_tables(shop: Shop) -> None:
+    with pytest.raises(IngestionError, match=r"^No file of customers was ever loaded into raw.customers.$"):
+        check_raw_tables(shop.warehouse)
+    shop.deliver("customers.csv")
+    shop.ingest()
+    with pytest.raises(IngestionError, match=r"^No file of online_sales was ever loaded"):
+        check_raw_tables(shop.warehouse)
+    deliver_the_others(shop)
+
+    assert check_raw_tables(shop.warehouse) == {
+        "customers": 2,
+        "online_sales": 1,
+        "marketing_spend": 1,
+        "discount_coupon": 1,
+        "tax_amount": 1,
+    }
+
+    shop.query("delete from raw.customers where customerid = '1'")
+    with pytest.raises(IngestionError, match=r"^raw.customers holds 1 rows, its ledger says 2.$"):
+        check_raw_tables(shop.warehouse)
+
+
+def deliver_the_others(shop: Shop) -> None:
+    """Load one row of each data set but customers."""
+    shop.deliver(
+        "Online_Sales.csv",
+        "CustomerID,Transaction_ID,Transaction_Date,Product_SKU,Product_Description,Product_Category,"
+        "Quantity,Avg_Price,Delivery_Charges,Coupon_Status\n1,2,1/1/2019,A,B,Nest,1,2,3,Used\n",
+    )
+    shop.deliver("Marketing_Spend.csv", "Date,Offline_Spend,Online_Spend\n1/1/2019,1,2\n")
+    shop.deliver("Discount_Coupon.csv", "Month,Product_Category ,Coupon_Code,Discount_pct\nJan,Nest,N10,10\n")
+    shop.deliver("Tax_amount.csv", "Product_Category,GST\nNest,10%\n")
+    for dataset in ("online_sales", "marketing_spend", "discount_coupon", "tax_amount"):
+        shop.ingest(dataset)

@@ -1,0 +1,103 @@
+"""The warehouse file is opened late, shared by turns and fails clearly."""
+
+import datetime as dt
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from include.settings import Settings
+from include.warehouse import get_warehouse
+from include.warehouse.duckdb import DuckDBWarehouse
+from tests.warehouse.locks import locked
+
+
+def test_duckdb_is_the_default_and_its_file_the_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("WAREHOUSE", raising=False)
+    monkeypatch.setenv("DUCKDB_PATH", str(tmp_path / "here" / "my.duckdb"))
+    warehouse = get_warehouse(Settings())
+
+    with warehouse.session() as session:
+        session.execute("create table kept (n integer)")
+
+    assert isinstance(warehouse, DuckDBWarehouse)
+    assert duckdb.connect(tmp_path / "here" / "my.duckdb").execute(
+        "select count(*) from kept"
+    ).fetchall() == [(0,)]
+
+
+def test_a_session_waits_while_another_process_holds_the_file(tmp_path: Path) -> None:
+    warehouse = DuckDBWarehouse(tmp_path / "w.duckdb")
+
+    def count() -> list[tuple[object, ...]]:
+        with warehouse.session() as session:
+            return session.execute("select 1")
+
+    with ThreadPoolExecutor() as pool:
+        with locked(warehouse.path):
+            waiting = pool.submit(count)
+            time.sleep(2)
+            assert not waiting.done()
+        assert waiting.result(timeout=20) == [(1,)]
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("/sys/block/w.duckdb", "Permission denied|Read-only file system"),  # has "lock" in its name
+        ("/proc/warehouse/w.duckdb", "No such file or directory|Permission denied"),
+    ],
+)
+def test_a_place_that_cannot_be_written_fails_at_once(path: str, message: str) -> None:
+    start = time.monotonic()
+
+    with pytest.raises((OSError, duckdb.IOException), match=message), DuckDBWarehouse(Path(path)).session():
+        pass
+
+    assert time.monotonic() - start < 2
+
+
+def test_a_file_that_is_no_warehouse_fails_at_once_and_stays_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("do not touch" * 1000)
+
+    with (
+        pytest.raises(duckdb.IOException, match=r"notes\.txt.*not a valid DuckDB"),
+        DuckDBWarehouse(path).session(),
+    ):
+        pass
+
+    assert path.read_text() == "do not touch" * 1000
+
+
+def test_a_transaction_is_done_as_a_whole_or_not_at_all(tmp_path: Path) -> None:
+    warehouse = DuckDBWarehouse(tmp_path / "w.duckdb")
+    with warehouse.session() as session:
+        session.execute("create table t (n integer)")
+        with session.transaction():
+            session.execute("insert into t values (1)")
+
+        def fail_half_way() -> None:
+            with session.transaction():
+                session.execute("insert into t values (2)")
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            fail_half_way()
+
+    with warehouse.session() as session:
+        assert session.execute("select n from t") == [(1,)]
+
+
+def test_times_come_back_in_utc(tmp_path: Path) -> None:
+    noon = dt.datetime(2019, 6, 1, 12, tzinfo=dt.timezone(dt.timedelta(hours=5)))
+
+    with DuckDBWarehouse(tmp_path / "w.duckdb").session() as session:
+        [(found,)] = session.execute("select ?::timestamptz", [noon])
+
+    assert found == noon
+    assert found.utcoffset() == dt.timedelta(0)
