@@ -55,8 +55,13 @@ def dbt_task_group(
         execution_config=ExecutionConfig(
             execution_mode=ExecutionMode.WATCHER,
             invocation_mode=InvocationMode.SUBPROCESS,
-            # Cosmos does not run the producer twice: after a failure each node retries by itself.
-            setup_operator_args={"retries": 0, "pool": "warehouse"},
+            setup_operator_args={
+                # Cosmos does not run the producer twice: after a failure each node retries by itself.
+                "retries": 0,
+                "pool": "warehouse",
+                # Unit tests say that the code is right: CI's work, on no warehouse's time.
+                "dbt_cmd_flags": ["--exclude-resource-type", "unit_test"],
+            },
         ),
         render_config=RenderConfig(
             select=select or [],
@@ -89,8 +94,6 @@ def _operator_args(dbt_vars: dict[str, str], full_refresh: str) -> dict[str, Any
     return {
         "append_env": True,
         "retries": 1,
-        # Unit tests say that the code is right: CI's work, on no warehouse's time.
-        "dbt_cmd_flags": ["--exclude-resource-type", "unit_test"],
         "vars": dbt_vars,
         "full_refresh": full_refresh,
         "poke_interval": 2,
