@@ -5,8 +5,8 @@ Every night the shop's five files become a tested star schema.
 
 1. **ingest**: each file goes into its all-text raw table once; a corrected file replaces its own rows.
 2. **quality_gate**: the raw tables must be complete before anything is built from them.
-3. **transform**: the dbt project: staging, star schema, snapshot, mart, each with its tests. More rejected rows
-   than the limit stop it before the facts change; the rows and reasons are in `staging.quarantine`.
+3. **transform**: the dbt project: staging, star schema, snapshot, mart, each with its tests. More rejected
+   rows than the limit stop it before the facts change; rows and reasons are in `staging.quarantine`.
 4. **publish**: tells Airflow that `fct_sales` is new, which starts what depends on it.
 
 A scheduled or manual run builds what changed. A backfill rebuilds the days of its data interval only.
@@ -17,7 +17,7 @@ from typing import Any
 
 from airflow.sdk import Asset, Param, dag, task
 
-from include.dag_defaults import dag_defaults
+from include.dag_defaults import dag_defaults, data_intervals
 from include.dbt_tasks import FULL_REFRESH, RUN_VARS, dbt_task_group
 from include.ingestion.datasets import DATASETS
 from include.settings import get_settings
@@ -27,17 +27,24 @@ DATE: dict[str, Any] = {"type": ["null", "string"], "format": "date"}
 
 
 @dag(
-    **dag_defaults(SETTINGS.pipeline_schedule),
+    schedule=data_intervals(SETTINGS.pipeline_schedule),
+    **dag_defaults(),
     doc_md=__doc__,
     tags=["batch", "dbt"],
     params={
         "source_location": Param(
-            SETTINGS.source_location, type="string", description="Folder or object-store URI of the shop's files."
+            SETTINGS.source_location,
+            type="string",
+            description="Folder or object-store URI of the shop's files.",
         ),
-        "full_refresh": Param(False, type="boolean", description="Rebuild incremental tables from the start."),
+        "full_refresh": Param(
+            False, type="boolean", description="Rebuild incremental tables from the start."
+        ),
         "start_date": Param(None, **DATE, description="First day to rebuild; empty: from what changed."),
         "end_date": Param(None, **DATE, description="Day after the last one to rebuild."),
-        "as_of_date": Param(None, **DATE, description="Day that recency counts from; empty: the newest sale."),
+        "as_of_date": Param(
+            None, **DATE, description="Day that recency counts from; empty: the newest sale."
+        ),
     },
 )
 def marketing_pipeline() -> None:

@@ -1,4 +1,4 @@
-"""House rules of every DAG: schedule with a real data interval, retries, one run at a time, alerts, deadline."""
+"""House rules of every DAG: real data intervals, retries, one run at a time, alerts, a deadline."""
 
 import logging
 import sys
@@ -6,7 +6,8 @@ from datetime import timedelta
 from typing import Any
 
 import pendulum
-from airflow.sdk import AsyncCallback, DeadlineAlert, DeadlineReference
+from airflow.sdk.definitions.callback import AsyncCallback
+from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 from airflow.timetables.interval import CronDataIntervalTimetable
 
 from include.settings import get_settings
@@ -14,11 +15,15 @@ from include.settings import get_settings
 log = logging.getLogger(__name__)
 
 
-def dag_defaults(schedule: str) -> dict[str, Any]:
-    """Return the arguments that all DAGs share; `schedule` is a cron expression in UTC or 'none'."""
+def data_intervals(cron: str) -> CronDataIntervalTimetable | None:
+    """Return a schedule whose runs each cover the interval that just ended; 'none' means by hand only."""
+    return None if cron == "none" else CronDataIntervalTimetable(cron, timezone="UTC")
+
+
+def dag_defaults() -> dict[str, Any]:
+    """Return the arguments that all DAGs share."""
     minutes = get_settings().alert_after_minutes
     return {
-        "schedule": None if schedule == "none" else CronDataIntervalTimetable(schedule, timezone="UTC"),
         "start_date": pendulum.datetime(2019, 1, 1, tz="UTC"),
         "catchup": False,
         "max_active_runs": 1,

@@ -32,7 +32,9 @@ def dbt_task_group(
     dbt_vars: dict[str, str] | None = None,
     full_refresh: str = "false",
 ) -> DbtTaskGroup:
-    """Return a task group of the selected (default: all) models, snapshots, seeds and their tests, run after `after`.
+    """Return a task group of the selected (default: all) models, snapshots and seeds, with their tests.
+
+    It runs when `after` has succeeded.
 
     WATCHER: one task runs `dbt build`, the others show what becomes of each node. So there is one dbt start
     and one writer a group. `dbt_vars` and `full_refresh` may hold Airflow templates.
@@ -79,8 +81,8 @@ def dbt_task_group(
 def _producer_first(group: DbtTaskGroup, after: Operator) -> None:
     """Let the nodes' tasks start when dbt has ended, well or badly, but not when it could not start.
 
-    Beside a running producer each of them would start twice (once to find nothing yet), and `airflow dags test`,
-    which runs one task at a time, would wait for ever for a producer whose turn never comes.
+    Beside a running producer each of them would start twice (once to find nothing yet), and `airflow dags
+    test`, which runs one task at a time, would wait for ever for a producer whose turn never comes.
     """
     (producer,) = (task for task in group.iter_tasks() if task.label == PRODUCER_WATCHER_TASK_ID)
     for root in list(group.get_roots()):

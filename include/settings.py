@@ -16,7 +16,9 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(extra="ignore", frozen=True, env_ignore_empty=True)
 
-    local_dir: Path = Field(PROJECT_ROOT / ".local", description="Folder of all run-time state on this machine.")
+    local_dir: Path = Field(
+        PROJECT_ROOT / ".local", description="Folder of all run-time state on this machine."
+    )
     warehouse: Literal["duckdb", "snowflake"] = Field("duckdb", description="Where the tables live.")
     duckdb_path: Path = Field(
         Path(),
@@ -29,12 +31,14 @@ class Settings(BaseSettings):
     )
     pipeline_schedule: str = Field(
         "0 0 * * *",
-        description="Cron of the daily batch in UTC, midnight so that a data interval is a day; 'none': by hand only.",
+        description="Cron of the daily batch in UTC; midnight makes an interval a day. 'none': by hand only.",
     )
     max_rejected_share: float = Field(
         0.05, ge=0, le=1, description="Largest share of a dataset's rows that may go to quarantine."
     )
-    airflow_port: int = Field(8080, gt=0, lt=65536, description="Port of the Airflow UI and API on this machine.")
+    airflow_port: int = Field(
+        8080, gt=0, lt=65536, description="Port of the Airflow UI and API on this machine."
+    )
     alert_after_minutes: int = Field(60, gt=0, description="A run that takes longer raises a deadline alert.")
 
     @field_validator("local_dir")

@@ -67,7 +67,9 @@ def bench_ingestion(folder: Path, scale: int = 20, rounds: int = 5) -> Iterator[
     generate(data, scale)
     ours, bare = [], []
     for number in range(rounds):  # taken in turns, so that a slow moment of the machine meets both
-        bare.append(seconds(lambda n=number: _bare_read(data / "Online_Sales.csv", folder / f"bare-{n}.duckdb")))
+        bare.append(
+            seconds(lambda n=number: _bare_read(data / "Online_Sales.csv", folder / f"bare-{n}.duckdb"))
+        )
         warehouse = get_warehouse(settings_in(folder / f"ours-{number}"))
         ours.append(seconds(lambda w=warehouse: ingest(w, str(data), "online_sales")))
     yield Ratio(
@@ -150,7 +152,9 @@ def bench_airflow(folder: Path, rounds: int = 3) -> Iterator[Ratio]:
     """A run of the whole DAG, against the same work without Airflow and against Cosmos in LOCAL mode."""
     data = folder / "data"
     generate(data)
-    settings = settings_in(folder).model_copy(update={"source_location": str(data), "pipeline_schedule": "none"})
+    settings = settings_in(folder).model_copy(
+        update={"source_location": str(data), "pipeline_schedule": "none"}
+    )
     plain_run(settings, data)
     plain = median(seconds(lambda: plain_run(settings, data)) for _ in range(rounds))
     watcher = median(_dag_runs(settings, "marketing_pipeline", PROJECT_ROOT / "dags", rounds + 1)[1:])
@@ -197,7 +201,9 @@ def _dag_runs(settings: Settings, dag_id: str, dags_folder: Path, rounds: int) -
 BENCHES = {"ingestion": bench_ingestion, "scale": bench_scale, "airflow": bench_airflow}
 
 
-def main(names: Annotated[list[str] | None, typer.Argument(help=f"Some of {', '.join(BENCHES)}.")] = None) -> None:
+def main(
+    names: Annotated[list[str] | None, typer.Argument(help=f"Some of {', '.join(BENCHES)}.")] = None,
+) -> None:
     """Run the benchmarks and print a table; exit 1 where a limit is not kept."""
     ratios = []
     for name in names or list(BENCHES):

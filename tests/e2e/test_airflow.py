@@ -23,7 +23,12 @@ pytestmark = [pytest.mark.xdist_group("airflow"), pytest.mark.timeout(900)]
 DAG = "marketing_pipeline"
 CHROMIUM = "/usr/bin/chromium"
 # The browser must not look for its maker's hosts, nor need a user namespace.
-CHROMIUM_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+CHROMIUM_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+]
 
 
 @pytest.fixture(scope="module")
@@ -75,9 +80,10 @@ def query(stack: Stack, sql: str) -> list[tuple[Any, ...]]:
 def sales_by_day(stack: Stack) -> dict[date, tuple[Any, ...]]:
     rows = query(
         stack,
-        "select transaction_date, count(*), sum(total_amount), max(processed_at) from analytics.fct_sales group by 1",
+        "select transaction_date, count(*), sum(total_amount), max(processed_at)"
+        " from analytics.fct_sales group by 1",
     )
-    return {day: rest for day, *rest in rows}
+    return {row[0]: row[1:] for row in rows}
 
 
 def wait_until(is_done: Callable[[], Any], what: str, seconds: float = 300) -> Any:
@@ -113,7 +119,9 @@ def airflow(stack: Stack, *arguments: str, timeout: float = 120) -> subprocess.C
     )
 
 
-def test_a_user_logs_in_fills_in_the_form_and_triggers(stack: Stack, api: AirflowApi, page: Page, data: Path) -> None:
+def test_a_user_logs_in_fills_in_the_form_and_triggers(
+    stack: Stack, api: AirflowApi, page: Page, data: Path
+) -> None:
     page.goto(f"{stack.url}/dags/{DAG}")
     page.locator("input").nth(0).fill(ADMIN_USER)
     page.locator("input[type=password]").fill(admin_password(stack.env))
@@ -125,7 +133,9 @@ def test_a_user_logs_in_fills_in_the_form_and_triggers(stack: Stack, api: Airflo
         expect(page.locator(f"#element_{name}")).to_be_visible()
     expect(page.get_by_text("Rebuild incremental tables from the start.")).to_be_visible()
     page.get_by_role("dialog").get_by_role("button", name="Trigger").click()
-    run_id = wait_until(lambda: next((r for r in all_runs(api) if r.startswith("manual")), None), "the run", 60)
+    run_id = wait_until(
+        lambda: next((r for r in all_runs(api) if r.startswith("manual")), None), "the run", 60
+    )
     api.set_paused(DAG, paused=False)
     assert ended(api, run_id) == "success"
     for task, found in states(api, run_id).items():
@@ -134,7 +144,9 @@ def test_a_user_logs_in_fills_in_the_form_and_triggers(stack: Stack, api: Airflo
 
 def test_the_scheduled_run_finds_nothing_new(stack: Stack, api: AirflowApi) -> None:
     """Unpausing starts the run of the last interval; the files are the same, so the facts stay."""
-    scheduled = wait_until(lambda: next((r for r in all_runs(api) if r.startswith("scheduled")), None), "the run")
+    scheduled = wait_until(
+        lambda: next((r for r in all_runs(api) if r.startswith("scheduled")), None), "the run"
+    )
     assert ended(api, scheduled) == "success"
     (loads,) = query(stack, "select count(*) from raw.ingestion_ledger")
     assert loads == (5,)
@@ -176,7 +188,9 @@ def test_a_backfill_rebuilds_each_day_of_a_week_by_itself(stack: Stack, api: Air
     window = ["--from-date", week[0].isoformat(), "--to-date", week[-1].isoformat()]
     created = airflow(stack, "backfill", "create", "--dag-id", DAG, *window, "--max-active-runs", "2")
     assert created.returncode == 0, created.stderr
-    runs = wait_until(lambda: (r := [r for r in all_runs(api) if r.startswith("backfill")]) and len(r) == 7 and r, "7")
+    runs = wait_until(
+        lambda: (r := [r for r in all_runs(api) if r.startswith("backfill")]) and len(r) == 7 and r, "7"
+    )
     assert {ended(api, run) for run in runs} == {"success"}
     after = sales_by_day(stack)
     assert {day for day in after if after[day][2] != before[day][2]} == set(week)
@@ -184,7 +198,9 @@ def test_a_backfill_rebuilds_each_day_of_a_week_by_itself(stack: Stack, api: Air
     assert {day: amounts[:2] for day, amounts in after.items()} == {day: a[:2] for day, a in before.items()}
 
 
-def test_a_missing_file_fails_the_run_with_one_sentence(stack: Stack, api: AirflowApi, tmp_path: Path) -> None:
+def test_a_missing_file_fails_the_run_with_one_sentence(
+    stack: Stack, api: AirflowApi, tmp_path: Path
+) -> None:
     """No retry, no dbt, no change: and the run ends instead of waiting for what cannot come."""
     before = sales_by_day(stack)
     run_id = api.trigger(DAG, {"source_location": str(tmp_path)}).run_id
