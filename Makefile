@@ -42,7 +42,7 @@ down:  ## Stop what `make up` started
 	@$(RUN) down
 
 test: setup chromium  ## Run all tests
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 chromium: $(VENV)/.installed
 	@command -v chromium >/dev/null || (apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null)
@@ -50,7 +50,7 @@ chromium: $(VENV)/.installed
 lint: $(VENV)/.installed  ## Check style, types and SQL
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@cd include/dbt && $(BIN)/sqlfluff lint --dialect duckdb models tests snapshots macros
+	@cd include/dbt && $(BIN)/sqlfluff lint --dialect duckdb models tests && $(BIN)/sqlfluff lint --dialect snowflake models tests
 
 format: $(VENV)/.installed  ## Put code in the house style
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .

@@ -4,4 +4,4 @@ from airflow.sdk.exceptions import AirflowFailException
 
 
 class IngestionError(AirflowFailException):
-    """The input is bad: one sentence that names file and column. Trying again cannot help, so Airflow does not."""
+    """The input is bad: one sentence that names file and column. Airflow does not retry: it cannot help."""

@@ -9,6 +9,7 @@ import logging
 import re
 import shutil
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,6 +32,11 @@ CHUNK_BYTES = 1 << 20
 GZIP_MAGIC = b"\x1f\x8b"
 ZIP_MAGIC = b"PK\x03\x04"
 OLD_EXCEL_MAGIC = b"\xd0\xcf\x11\xe0"
+WORKBOOK_ERRORS = (
+    *(InvalidFileException, zipfile.BadZipFile, zlib.error, SyntaxError),  # a SyntaxError is of the XML
+    *(KeyError, IndexError, ValueError, TypeError, AttributeError, EOFError, RuntimeError),
+)
+VERSION_KEYS = ("size", "ino", "mtime", "ETag", "etag", "md5Hash", "LastModified", "last_modified", "updated")
 
 
 @dataclass(frozen=True)
@@ -62,20 +68,32 @@ def find_files(location: str, dataset: Dataset) -> list[ObjectStoragePath]:
     """
     if not location:
         raise IngestionError("No source folder is set: give source_location or the setting SOURCE_LOCATION.")
-    folder = ObjectStoragePath(location if "://" in location else Path(location).resolve().as_uri())
     try:
-        found = {p: part for p in folder.iterdir() if (part := dataset.part_of(p.name)) is not None}
+        found = {p: part for p in _list_files(location) if (part := dataset.part_of(p.name)) is not None}
     except (FileNotFoundError, NotADirectoryError) as error:
         raise IngestionError(f"Source folder {location} does not exist.") from error
+    except PermissionError as error:
+        raise IngestionError(f"Source folder {location} may not be read: {error}.") from error
+    except (ValueError, ImportError) as error:  # an unknown scheme, or its provider is not installed
+        raise IngestionError(f"Source {location} cannot be opened: {error}.") from error
     if not found:
         raise IngestionError(
-            f"No file for {dataset.name} in {location}: expected a name like {dataset.aliases[0]}.csv or .xlsx."
+            f"No file for {dataset.name} in {location}: expected a name like {dataset.aliases[0]}.csv."
         )
     for part, count in Counter(found.values()).items():
         if count > 1:
             names = sorted(path.name for path, p in found.items() if p == part)
             raise IngestionError(f"Several files claim to be {dataset.name}: {', '.join(names)}; keep one.")
     return sorted(found, key=lambda path: found[path])
+
+
+def _list_files(location: str) -> list[ObjectStoragePath]:
+    # Not Path.as_uri(): a blank would become %20, which no file system turns back.
+    uri = location if "://" in location else f"file://{Path(location).expanduser().resolve()}"
+    folder = ObjectStoragePath(uri)
+    folder.fs.invalidate_cache()
+    # Excel keeps a lock file ~$name.xlsx beside an open workbook.
+    return [path for path in folder.iterdir() if not path.name.startswith((".", "~$")) and path.is_file()]
 
 
 @contextmanager
@@ -87,7 +105,7 @@ def open_source(path: ObjectStoragePath, dataset: Dataset) -> Iterator[SourceFil
     with TemporaryDirectory(prefix="ingestion-") as folder:
         version = _version(path)
         local = _on_this_machine(path, Path(folder))
-        checksum = _checksum(local)
+        checksum = _checksum(local, path.name)
         plain = _as_csv(local, path.name, Path(folder))
         columns = _header(plain, path.name)
         missing = [column for column in dataset.columns if column not in columns]
@@ -110,25 +128,31 @@ def open_source(path: ObjectStoragePath, dataset: Dataset) -> Iterator[SourceFil
 
 def _version(path: ObjectStoragePath) -> tuple[Any, ...]:
     """What changes when the file does: size and whichever time stamp or tag its store keeps."""
+    path.fs.invalidate_cache()  # a store's listing may be remembered
     try:
         info = path.fs.info(path.path)
     except FileNotFoundError as error:
         raise IngestionError(f"{path.name} vanished while it was read; nothing of it was loaded.") from error
-    return tuple(info.get(key) for key in ("size", "ino", "mtime", "ETag", "etag", "md5Hash", "LastModified"))
+    return tuple(info.get(key) for key in VERSION_KEYS)
 
 
 def _on_this_machine(path: ObjectStoragePath, folder: Path) -> Path:
-    if path.protocol in {"file", "local", ""}:
-        return Path(path.path)
+    """Return a copy, or a link: readers take * and [ in a path for patterns and trust an ending like .gz."""
     local = folder / "delivered"
+    if path.protocol in {"file", "local", ""}:
+        local.symlink_to(path.path)
+        return local
     with path.open("rb") as remote, local.open("wb") as copy:
         shutil.copyfileobj(remote, copy, CHUNK_BYTES)
     return local
 
 
-def _checksum(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _checksum(path: Path, name: str) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except PermissionError as error:
+        raise IngestionError(f"{name} may not be read: permission denied.") from error
 
 
 def _as_csv(path: Path, name: str, folder: Path) -> Path:
@@ -140,73 +164,103 @@ def _as_csv(path: Path, name: str, folder: Path) -> Path:
     if magic.startswith(GZIP_MAGIC):
         return _as_csv(_gunzip(path, name, folder), name, folder)
     if magic == OLD_EXCEL_MAGIC:
-        raise IngestionError(f"{name} is an old Excel file (.xls); save it as .xlsx or CSV.")
+        raise IngestionError(
+            f"{name} is an old (.xls) or encrypted Excel file; save it as plain .xlsx or CSV."
+        )
     if magic == ZIP_MAGIC:
         return _xlsx_to_csv(path, name, folder / "workbook.csv")
-    _check_utf8(path, name)
+    _check_text(path, name)
     return path
 
 
 def _gunzip(path: Path, name: str, folder: Path) -> Path:
-    plain = folder / "unzipped"
+    plain = folder / f"{path.name}.unzipped"
     try:
         with gzip.open(path) as packed, plain.open("wb") as copy:
             shutil.copyfileobj(packed, copy, CHUNK_BYTES)
-    except (OSError, EOFError) as error:
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise IngestionError(f"{name} is a damaged gzip file: {error}.") from error
     return plain
 
 
-def _check_utf8(path: Path, name: str) -> None:
+def _check_text(path: Path, name: str) -> None:
+    bad = _first_bad_byte(path)
+    if bad is not None:
+        with path.open("rb") as file:
+            line = file.read(bad).count(b"\n") + 1
+            byte = file.read(1)[0]
+        raise IngestionError(
+            f"{name} is not UTF-8 text (byte 0x{byte:02x} in line {line}); save it as UTF-8."
+        )
+
+
+def _first_bad_byte(path: Path) -> int | None:
+    """Return the position of the first byte that is not UTF-8, or NUL, which UTF-16 is full of."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     read = 0
     with path.open("rb") as file:
-        try:
-            while chunk := file.read(CHUNK_BYTES):
-                decoder.decode(chunk)
-                read += len(chunk)
-            decoder.decode(b"", final=True)
-        except UnicodeDecodeError as error:
-            raise IngestionError(
-                f"{name} is not UTF-8 text (byte 0x{error.object[error.start]:02x} near position {read + error.start});"
-                " save it as UTF-8."
-            ) from error
+        while True:
+            chunk = file.read(CHUNK_BYTES)
+            if (nul := chunk.find(0)) >= 0:
+                return read + nul
+            try:
+                decoder.decode(chunk, final=not chunk)
+            except UnicodeDecodeError as error:  # its object begins with what the chunk before left over
+                return read + len(chunk) - len(error.object) + error.start
+            if not chunk:
+                return None
+            read += len(chunk)
 
 
 def _header(path: Path, name: str) -> tuple[str, ...]:
     """Return the column names in lower case, blanks and punctuation as one underscore."""
     with path.open(encoding="utf-8-sig", newline="") as file:
-        first = next(csv.reader(file), [])
+        try:
+            first = next(csv.reader(file, strict=True), [])
+        except csv.Error as error:
+            raise IngestionError(f"{name} has an unreadable header in line 1: {error}.") from error
         has_rows = bool(file.read(CHUNK_BYTES).strip())
-    columns = tuple(re.sub(r"\W+", "_", column.strip().lower()).strip("_") for column in first)
+    if has_rows and not any(column.strip() for column in first):
+        raise IngestionError(f"{name} has no header: its first line is blank.")
+    columns = tuple(
+        re.sub(r"\W+", "_", column.strip().lower()).strip("_") or f"unnamed_{number}"
+        for number, column in enumerate(first, start=1)
+    )
     twice = [column for column, count in Counter(columns).items() if count > 1]
     if twice:
         raise IngestionError(f"{name} has the column(s) {', '.join(twice)} more than once.")
     if not has_rows:
-        raise IngestionError(f"{name} holds a header but no rows.")
+        raise IngestionError(f"{name} holds no rows below its header.")
     return columns
 
 
 def _xlsx_to_csv(path: Path, name: str, target: Path) -> Path:
-    """Write the first sheet as CSV, dates as ISO 8601."""
+    """Write the first sheet as CSV, dates as ISO 8601, blank rows left out."""
     try:
         with path.open("rb") as file:  # a handle, since openpyxl judges a path by its ending
             sheet = load_workbook(file, read_only=True, data_only=True).worksheets[0]
+            sheet.reset_dimensions()  # some programs write them wrong
             with target.open("w", encoding="utf-8", newline="") as out:
                 _write_rows(sheet.iter_rows(values_only=True), out)
-    except (InvalidFileException, zipfile.BadZipFile, KeyError, IndexError) as error:
-        raise IngestionError(f"{name} is not a readable XLSX workbook: {error}.") from error
+    except WORKBOOK_ERRORS as error:
+        reason = " ".join(str(error).split())
+        raise IngestionError(f"{name} is not a readable XLSX workbook: {reason}.") from error
     if target.stat().st_size == 0:
         raise IngestionError(f"{name} is empty.")
     return target
 
 
 def _write_rows(rows: Iterator[tuple[Any, ...]], out: IO[str]) -> None:
+    """Write the rows as wide as the header; formatted but blank rows and cells at the end stay out."""
     writer = csv.writer(out, lineterminator="\n")
+    width = 0
     for row in rows:
         cells = [_text(cell) for cell in row]
-        if any(cells):  # sheets often end in formatted but blank rows
-            writer.writerow(cells)
+        while cells and not cells[-1]:
+            cells.pop()
+        if cells:
+            width = width or len(cells)
+            writer.writerow(cells + [""] * (width - len(cells)))
 
 
 def _text(cell: Any) -> str:

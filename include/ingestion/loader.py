@@ -50,10 +50,17 @@ def ingest(warehouse: Warehouse, location: str, dataset_name: str) -> list[LoadR
     """
     dataset = DATASETS[dataset_name]
     results = []
-    for path in find_files(location, dataset):
+    paths = find_files(location, dataset)
+    parts = {dataset.part_of(path.name) or "" for path in paths}
+    names: dict[str, str] = {}
+    for path in paths:
         with open_source(path, dataset) as source, warehouse.session() as session:
+            first = names.setdefault(source.checksum, source.name)
+            if first != source.name:
+                raise IngestionError(f"{first} and {source.name} hold the same; keep one of the two.")
             create_tables(session, dataset)
             with session.transaction():
+                _follow_rename(session, dataset, source, parts)
                 results.append(_load(session, dataset, source))
                 source.check_unchanged()
     for result in results:
@@ -62,34 +69,50 @@ def ingest(warehouse: Warehouse, location: str, dataset_name: str) -> list[LoadR
 
 
 def create_tables(session: Session, dataset: Dataset) -> None:
-    """Make the data set's raw table and the ledger where they are missing."""
+    """Make the data set's raw table, the ledger and what loading needs where they are missing."""
     session.execute("create schema if not exists raw")
     session.execute(_table_ddl(dataset.table, dict.fromkeys(dataset.columns, "varchar") | METADATA_COLUMNS))
     session.execute(_table_ddl(LEDGER, LEDGER_COLUMNS))
+    session.prepare_load()
 
 
 def _table_ddl(table: str, columns: dict[str, str]) -> str:
-    return f"create table if not exists {table} ({', '.join(f'{name} {type_}' for name, type_ in columns.items())})"
+    definitions = ", ".join(f"{name} {type_}" for name, type_ in columns.items())
+    return f"create table if not exists {table} ({definitions})"
+
+
+def _follow_rename(session: Session, dataset: Dataset, source: SourceFile, parts: set[str]) -> None:
+    """Let a file that was renamed from one part to another keep its rows, instead of loading them twice."""
+    for part, (checksum, _) in _current_loads(session, dataset).items():
+        if part not in parts and checksum == source.checksum:
+            _delete_rows(session, dataset, source.part)
+            session.execute(
+                f"update {LEDGER} set part = ? where dataset = ? and part = ?",  # noqa: S608 (our names)
+                [source.part, dataset.name, part],
+            )
+
+
+def _delete_rows(session: Session, dataset: Dataset, part: str) -> None:
+    session.execute(
+        f"delete from {dataset.table} where _load_id in"  # noqa: S608 (our names)
+        f" (select load_id from {LEDGER} where dataset = ? and part = ?)",
+        [dataset.name, part],
+    )
 
 
 def _load(session: Session, dataset: Dataset, source: SourceFile) -> LoadResult:
     current = _current_loads(session, dataset)
     if source.part in current and current[source.part][0] == source.checksum:
         return LoadResult(dataset.name, source.name, current[source.part][1], loaded=False)
-    for part, (checksum, _) in current.items():
-        if part != source.part and checksum == source.checksum:
-            raise IngestionError(f"{source.name} is a copy of another file of {dataset.name}; keep one of the two.")
     load_id = str(uuid.uuid4())
     loaded_at = dt.datetime.now(dt.UTC)
-    session.execute(
-        f"delete from {dataset.table} where _load_id in"  # noqa: S608 (our names)
-        f" (select load_id from {LEDGER} where dataset = ? and part = ?)",
-        [dataset.name, source.part],
-    )
+    _delete_rows(session, dataset, source.part)
     metadata = {"_source_file": source.name, "_loaded_at": loaded_at, "_load_id": load_id}
+    source.check_unchanged()  # the wait for the warehouse may have been long
     try:
         rows = session.load_csv(dataset.table, source.csv, metadata)
     except LoadError as error:
+        source.check_unchanged()  # the better reason, where it is one
         raise IngestionError(f"{source.name} cannot be read as CSV: {error}") from error
     entry = {
         "load_id": load_id,

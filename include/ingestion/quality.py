@@ -2,7 +2,7 @@
 
 from include.ingestion.datasets import DATASETS
 from include.ingestion.errors import IngestionError
-from include.ingestion.loader import LEDGER
+from include.ingestion.loader import LEDGER, create_tables
 from include.warehouse import Warehouse
 
 
@@ -12,6 +12,8 @@ def check_raw_tables(warehouse: Warehouse) -> dict[str, int]:
     Raises IngestionError where a table is missing or empty, or holds other rows than the ledger says.
     """
     with warehouse.session() as session:
+        for dataset in DATASETS.values():
+            create_tables(session, dataset)
         newest = session.execute(
             f"select dataset, part, row_count from {LEDGER} order by loaded_at"  # noqa: S608 (our names)
         )

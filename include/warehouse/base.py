@@ -31,12 +31,19 @@ class Session(ABC):
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Run one statement with `?` place-holders and return its rows."""
 
+    def prepare_load(self) -> None:  # noqa: B027 (most need nothing)
+        """Make what `load_csv` needs; call it before `transaction()`, since DDL commits on Snowflake.
+
+        The schema `raw` must exist.
+        """
+
     @abstractmethod
     def load_csv(self, table: str, file: CsvFile, metadata: dict[str, Any]) -> int:
         """Append `file` to `table` in bulk, all columns as text, and return the number of rows.
 
         `metadata` becomes constant columns beside them, `_source_row` counts the file's rows from 1.
-        Call it inside `transaction()`. Raises LoadError where the file cannot be read.
+        Call it after `prepare_load()`, inside `transaction()`.
+        Raises LoadError where the file cannot be read.
         """
 
     @contextmanager

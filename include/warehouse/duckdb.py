@@ -1,6 +1,7 @@
 """DuckDB: an embedded file with one writer process at a time."""
 
 import logging
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +18,7 @@ LOCK_TIMEOUT_SECONDS = 300
 
 
 def _is_lock_conflict(error: BaseException) -> bool:
-    return isinstance(error, duckdb.IOException) and "lock" in str(error).lower()
+    return isinstance(error, duckdb.IOException) and "Could not set lock on file" in str(error)
 
 
 class DuckDBSession(Session):
@@ -45,22 +46,30 @@ class DuckDBSession(Session):
                 f"insert into {table} ({targets}) select {values} from {reader}",  # noqa: S608 (our names)
                 [*metadata.values(), str(file.path)],
             )
-        except (duckdb.InvalidInputException, duckdb.ConversionException) as error:
-            raise LoadError(_first_lines(error)) from error
+        except (
+            duckdb.InvalidInputException,
+            duckdb.ConversionException,
+            duckdb.NotImplementedException,
+        ) as error:
+            raise LoadError(_reason(error)) from error
         # Numbering inside the insert (row_number) would force it on one thread: 1.5 instead of 1.25 times
         # the time of a bare read. Rows lie in file order, so their row ids number them.
         self.execute(
-            f"update {table} set _source_row = rowid + 1 - (select min(rowid) from {table} where _load_id = ?)"  # noqa: S608
-            " where _load_id = ?",
+            f"update {table} set _source_row = rowid + 1 -"  # noqa: S608 (our names)
+            f" (select min(rowid) from {table} where _load_id = ?) where _load_id = ?",
             [metadata["_load_id"], metadata["_load_id"]],
         )
         return int(inserted[0][0])
 
 
-def _first_lines(error: Exception) -> str:
-    """Keep what DuckDB says of the row and drop its advice on reader options."""
-    text = str(error).split("Possible fixes")[0].split("Possible Solution")[0]
-    return " ".join(text.split()).removeprefix("Invalid Input Error: ")
+def _reason(error: Exception) -> str:
+    """Return DuckDB's complaint as one short line: where and what, without advice on its reader's options."""
+    text = re.split(r"\s+Possible (?:fixes|Solution):", str(error))[0]
+    if found := re.search(r"on Line: (\d+)\s+Original Line: (.*)\n(.+)", text, re.DOTALL):
+        number, line, complaint = found.groups()
+        start = " ".join(line[:60].split())
+        return f"line {number} ({start}): {' '.join(complaint.split()).rstrip('.')}."
+    return "some lines end in CRLF and others in LF, or a row has too few or too many fields."
 
 
 class DuckDBWarehouse(Warehouse):

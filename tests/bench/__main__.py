@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Annotated
@@ -29,6 +30,13 @@ from include.settings import DBT_PROJECT_DIR, PROJECT_ROOT, Settings
 from include.warehouse import get_warehouse
 from tests.ports import free_port
 
+INGEST = """
+import sys
+from include.ingestion.loader import ingest
+from include.warehouse import get_warehouse
+for name in sys.argv[2:]:
+    ingest(get_warehouse(), sys.argv[1], name)
+"""
 console = Console(highlight=False)
 GIB = 1 << 30
 
@@ -67,11 +75,10 @@ def bench_ingestion(folder: Path, scale: int = 20, rounds: int = 5) -> Iterator[
     generate(data, scale)
     ours, bare = [], []
     for number in range(rounds):  # taken in turns, so that a slow moment of the machine meets both
-        bare.append(
-            seconds(lambda n=number: _bare_read(data / "Online_Sales.csv", folder / f"bare-{n}.duckdb"))
-        )
+        database = folder / f"bare-{number}.duckdb"
+        bare.append(seconds(partial(_bare_read, data / "Online_Sales.csv", database)))
         warehouse = get_warehouse(settings_in(folder / f"ours-{number}"))
-        ours.append(seconds(lambda w=warehouse: ingest(w, str(data), "online_sales")))
+        ours.append(seconds(partial(ingest, warehouse, str(data), "online_sales")))
     yield Ratio(
         f"ingestion / bare DuckDB read, SCALE={scale}",
         median(ours) / median(bare),
@@ -101,7 +108,7 @@ def bench_scale(folder: Path, scale: int = 100) -> Iterator[Ratio]:
 
 
 def _full_build(folder: Path, scale: int) -> tuple[float, int]:
-    """Return wall-clock seconds and the largest resident memory in bytes of an ingestion and a `dbt build`."""
+    """Return wall-clock seconds and the peak memory, in bytes, of ingestion and `dbt build`."""
     generate(folder / "data", scale)
     settings = settings_in(folder)
     with peak_memory() as peak:
@@ -112,9 +119,7 @@ def _full_build(folder: Path, scale: int) -> tuple[float, int]:
 def plain_run(settings: Settings, data: Path) -> None:
     """Ingest and build as a user without Airflow would: one process each."""
     env = airflow_environment(settings)
-    script = "import sys\nfrom include.ingestion.loader import ingest\nfrom include.warehouse import get_warehouse\n"
-    script += "for name in sys.argv[2:]: ingest(get_warehouse(), sys.argv[1], name)"
-    _quietly([sys.executable, "-c", script, str(data), *DATASETS], env, PROJECT_ROOT)
+    _quietly([sys.executable, "-c", INGEST, str(data), *DATASETS], env, PROJECT_ROOT)
     target = settings.local_dir / "target"
     build = [str(VENV_BIN / "dbt"), "--log-path", str(target), "build", "--target-path", str(target)]
     _quietly([*build, "--exclude-resource-type", "unit_test"], env, DBT_PROJECT_DIR)
@@ -128,7 +133,7 @@ def _quietly(command: list[str], env: dict[str, str], folder: Path) -> None:
 
 @contextmanager
 def peak_memory() -> Iterator[list[int]]:
-    """Yield a one-item list that holds the largest resident memory of a child process, sampled every 50 ms."""
+    """Yield a one-item list: the largest resident memory of one child process, sampled every 50 ms."""
     peak, stop = [0], threading.Event()
 
     def watch() -> None:
@@ -198,7 +203,11 @@ def _dag_runs(settings: Settings, dag_id: str, dags_folder: Path, rounds: int) -
         stack.stop()
 
 
-BENCHES = {"ingestion": bench_ingestion, "scale": bench_scale, "airflow": bench_airflow}
+BENCHES: dict[str, Callable[[Path], Iterator[Ratio]]] = {
+    "ingestion": bench_ingestion,
+    "scale": bench_scale,
+    "airflow": bench_airflow,
+}
 
 
 def main(

@@ -18,7 +18,7 @@ from include.local.stack import AIRFLOW, Stack
 from include.settings import Settings
 from tests.ports import free_port
 
-pytestmark = [pytest.mark.xdist_group("airflow"), pytest.mark.timeout(900)]
+pytestmark = pytest.mark.timeout(900)
 
 DAG = "marketing_pipeline"
 CHROMIUM = "/usr/bin/chromium"

@@ -100,7 +100,6 @@ def test_a_start_that_never_gets_healthy_is_given_up_and_cleaned(
     assert left_behind(stack.settings.local_dir) == []
 
 
-@pytest.mark.xdist_group("stack")
 def test_up_serves_the_ui_with_a_login_and_down_leaves_nothing(settings: Settings, tmp_path: Path) -> None:
     (tmp_path / "dags").mkdir()
     env = {**os.environ, "AIRFLOW__CORE__DAGS_FOLDER": str(tmp_path / "dags")}

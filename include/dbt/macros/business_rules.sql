@@ -20,7 +20,7 @@
 
 {# Now, with its time zone. #}
 {% macro get_current_timestamp() -%}
-    cast({{ dbt.current_timestamp() }} as timestamptz)
+    cast({{ dbt.current_timestamp() }} as timestamp with time zone)
 {%- endmacro %}
 
 {# The day recency is measured from: the var, else the newest day in the data. Never today: the data may be old. #}

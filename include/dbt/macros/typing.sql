@@ -35,6 +35,15 @@
     end
 {%- endmacro %}
 
+{# The English name of a day's month, whatever the session's language. #}
+{% macro month_name(day) -%}
+    case cast(extract(month from {{ day }}) as integer)
+    {%- for name in month_names() %}
+        when {{ loop.index }} then '{{ name }}'
+    {%- endfor %}
+    end
+{%- endmacro %}
+
 {% macro month_names() -%}
     {{ return(['January', 'February', 'March', 'April', 'May', 'June', 'July',
                'August', 'September', 'October', 'November', 'December']) }}

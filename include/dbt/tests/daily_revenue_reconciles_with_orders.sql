@@ -4,7 +4,7 @@ with
 daily as (
 
     select
-        coalesce(sum(revenue_amount), 0) as revenue_amount,
+        cast(coalesce(sum(revenue_amount), 0) as decimal(18, 2)) as revenue_amount,
         coalesce(sum(order_count), 0) as order_count,
         coalesce(sum(new_customer_count), 0) as new_customer_count
 
@@ -15,7 +15,7 @@ daily as (
 orders as (
 
     select
-        coalesce(sum(net_sales_amount), 0) as revenue_amount,
+        cast(coalesce(sum(net_sales_amount), 0) as decimal(18, 2)) as revenue_amount,
         count(*) as order_count,
         count(distinct customer_id) as new_customer_count
 

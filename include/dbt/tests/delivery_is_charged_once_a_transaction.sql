@@ -17,7 +17,7 @@ allocated as (
 
     select
         transaction_id,
-        sum(delivery_amount) as delivery_amount
+        cast(sum(delivery_amount) as decimal(18, 2)) as delivery_amount
 
     from {{ ref('int_sales_priced') }}
 

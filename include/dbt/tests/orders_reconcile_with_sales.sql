@@ -4,11 +4,11 @@ with
 sales as (
 
     select
-        sum(quantity) as quantity,
-        sum(net_sales_amount) as net_sales_amount,
-        sum(gst_amount) as gst_amount,
-        sum(delivery_amount) as delivery_amount,
-        sum(total_amount) as total_amount
+        cast(sum(quantity) as bigint) as quantity,
+        cast(sum(net_sales_amount) as decimal(18, 2)) as net_sales_amount,
+        cast(sum(gst_amount) as decimal(18, 2)) as gst_amount,
+        cast(sum(delivery_amount) as decimal(18, 2)) as delivery_amount,
+        cast(sum(total_amount) as decimal(18, 2)) as total_amount
 
     from {{ ref('fct_sales') }}
 
@@ -17,11 +17,11 @@ sales as (
 orders as (
 
     select
-        sum(quantity) as quantity,
-        sum(net_sales_amount) as net_sales_amount,
-        sum(gst_amount) as gst_amount,
-        sum(delivery_amount) as delivery_amount,
-        sum(total_amount) as total_amount
+        cast(sum(quantity) as bigint) as quantity,
+        cast(sum(net_sales_amount) as decimal(18, 2)) as net_sales_amount,
+        cast(sum(gst_amount) as decimal(18, 2)) as gst_amount,
+        cast(sum(delivery_amount) as decimal(18, 2)) as delivery_amount,
+        cast(sum(total_amount) as decimal(18, 2)) as total_amount
 
     from {{ ref('fct_orders') }}
 

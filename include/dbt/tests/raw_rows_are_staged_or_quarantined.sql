@@ -10,7 +10,10 @@ counted as (
         '{{ dataset }}' as dataset,
         (select count(*) from {{ source('raw', dataset) }}) as raw_count,
         (select count(*) from {{ ref('stg_' ~ dataset) }}) as staged_count,
-        (select count(*) from {{ ref('quarantine') }} where dataset = '{{ dataset }}') as quarantined_count
+        (
+            select count(*) from {{ ref('quarantine') }}
+            where dataset = '{{ dataset }}'
+        ) as quarantined_count
     {% if not loop.last -%}
     union all
     {% endif -%}

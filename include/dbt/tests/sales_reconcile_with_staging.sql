@@ -7,8 +7,8 @@ expected as (
     select
         transaction_date,
         count(*) as line_count,
-        sum(gross_sales_amount) as gross_sales_amount,
-        sum(total_amount) as total_amount
+        cast(sum(gross_sales_amount) as decimal(18, 2)) as gross_sales_amount,
+        cast(sum(total_amount) as decimal(18, 2)) as total_amount
 
     from {{ ref('int_sales_priced') }}
 
@@ -21,8 +21,8 @@ found as (
     select
         transaction_date,
         count(*) as line_count,
-        sum(gross_sales_amount) as gross_sales_amount,
-        sum(total_amount) as total_amount
+        cast(sum(gross_sales_amount) as decimal(18, 2)) as gross_sales_amount,
+        cast(sum(total_amount) as decimal(18, 2)) as total_amount
 
     from {{ ref('fct_sales') }}
 

@@ -10,7 +10,7 @@
 
         insert into {{ arg_dict['target_relation'] }} ({{ columns }})
         select {{ columns }}
-        from {{ arg_dict['temp_relation'] }};
+        from {{ arg_dict['temp_relation'] }}
     {%- endset -%}
     {{ return(in_transaction(statements)) }}
 {%- endmacro %}

@@ -31,7 +31,7 @@
         {%- do run_query(
             'create table if not exists ' ~ run_results_relation() ~ ' (invocation_id varchar, node_id varchar,'
             ~ ' resource_type varchar, status varchar, execution_seconds decimal(18, 3), rows_affected bigint,'
-            ~ ' message varchar, completed_at timestamptz)') -%}
+            ~ ' message varchar, completed_at timestamp with time zone)') -%}
         insert into {{ run_results_relation() }}
         values
         {% for result in relevant -%}
@@ -42,7 +42,7 @@
                 '{{ result.status }}',
                 {{ result.execution_time | round(3) }},
                 {{ result.adapter_response.get('rows_affected') or 'null' }},
-                '{{ (result.message or '') | replace("'", "''") | replace('\\', '/') | truncate(500) }}',
+                '{{ (result.message or '') | truncate(500) | replace('\\', '/') | replace("'", "''") }}',
                 {{ get_current_timestamp() }}
             ){{ ',' if not loop.last }}
         {%- endfor %}

@@ -35,10 +35,18 @@ numbers as (
 
 days as (
 
-    select cast({{ dbt.dateadd('day', 'cast(numbers.generated_number as integer) - 1', 'bounds.first_day') }} as date) as date_day
+    select
+        cast(
+            {{ dbt.dateadd('day', 'cast(numbers.generated_number as integer) - 1', 'bounds.first_day') }} as date
+        ) as date_day
+
     from numbers
+
     cross join bounds
-    where cast(numbers.generated_number as integer) - 1 <= {{ dbt.datediff('bounds.first_day', 'bounds.last_day', 'day') }}
+
+    where
+        cast(numbers.generated_number as integer) - 1
+        <= {{ dbt.datediff('bounds.first_day', 'bounds.last_day', 'day') }}
 
 )
 
@@ -47,11 +55,7 @@ select
     cast(extract(year from date_day) as integer) as year,
     cast(extract(quarter from date_day) as integer) as quarter,
     cast(extract(month from date_day) as integer) as month,
-    case cast(extract(month from date_day) as integer)
-    {%- for name in month_names() %}
-        when {{ loop.index }} then '{{ name }}'
-    {%- endfor %}
-    end as month_name,
+    {{ month_name('date_day') }} as month_name,
     cast(extract(day from date_day) as integer) as day,
     -- 1900-01-01 was a Monday; counting from it needs no setting of the first day of the week.
     mod({{ dbt.datediff("cast('1900-01-01' as date)", 'date_day', 'day') }}, 7) >= 5 as is_weekend

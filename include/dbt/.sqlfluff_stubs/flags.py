@@ -1,0 +1,3 @@
+"""Stand-in for dbt's `flags`, for sqlfluff only."""
+
+FULL_REFRESH = False

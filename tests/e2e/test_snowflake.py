@@ -1,0 +1,413 @@
+"""The batch product on Snowflake's side: the same files and the same dbt project, against a test double.
+
+The figures must be those of DuckDB, line by line.
+"""
+
+import csv
+import datetime as dt
+import logging
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from include.ingestion.datasets import DATASETS
+from include.ingestion.errors import IngestionError
+from include.ingestion.loader import LoadResult, ingest
+from include.ingestion.quality import check_raw_tables
+from include.local.sample_data import generate
+from include.settings import DBT_PROJECT_DIR
+from include.warehouse import CsvFile, LoadError, Session, Warehouse
+from include.warehouse.duckdb import DuckDBWarehouse
+from include.warehouse.snowflake import NotConfiguredError, SnowflakeWarehouse, connect_arguments
+from tests.dbt.statements import complaints, sent_statements
+from tests.doubles.snowflake_double import start_double
+
+Rows = list[tuple[Any, ...]]
+
+LINES = """
+    select sales_line_id, transaction_id, customer_id, product_sku, transaction_date, quantity, avg_price,
+        coupon_status, gross_sales_amount, discount_amount, net_sales_amount, gst_amount, delivery_amount,
+        total_amount, sale_size_category
+    from analytics.fct_sales
+    order by sales_line_id
+"""
+# Cast inside the sum: the double adds up in floating point what is not cast.
+TOTALS = "select count(*), " + ", ".join(
+    f"sum(cast({name} as decimal(18, 2)))"
+    for name in (
+        "gross_sales_amount",
+        "discount_amount",
+        "net_sales_amount",
+        "gst_amount",
+        "delivery_amount",
+        "total_amount",
+    )
+)
+OTHER_TABLES = {
+    "analytics.dim_customer": "customer_id",
+    "analytics.dim_products": "product_sku",
+    "analytics.dim_datetime": "date_day",
+    "analytics.fct_orders": "order_id",
+    "analytics.fct_marketing_performance_daily": "date_day",
+}
+VERSIONS = """
+    select location, dbt_valid_to is null, dbt_is_deleted
+    from snapshots.customer_snapshot
+    where customer_id = 12347
+    order by dbt_valid_from
+"""
+IN_RANGE, OUT_OF_RANGE = "2019-03-05", "2019-06-05"
+
+
+@pytest.fixture(scope="module")
+def snowflake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SnowflakeWarehouse]:
+    """Start a double and point every SNOWFLAKE_* variable of this process and of dbt at it."""
+    with start_double() as double, pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("snowflake")
+        for name in [name for name in os.environ if name.startswith("SNOWFLAKE_")]:
+            patch.delenv(name)
+        settings = {
+            "WAREHOUSE": "snowflake",
+            "SNOWFLAKE_ACCOUNT": "double",
+            "SNOWFLAKE_USER": "double",
+            "SNOWFLAKE_PASSWORD": "double",
+            "SNOWFLAKE_HOST": double.host,
+            "SNOWFLAKE_PORT": str(double.port),
+            "SNOWFLAKE_PROTOCOL": "http",
+            "DBT_TARGET_PATH": str(folder / "target"),
+            "DBT_LOG_PATH": str(folder / "logs"),
+            "DBT_LOG_FORMAT_FILE": "json",
+        }
+        for name, value in settings.items():
+            patch.setenv(name, value)
+        yield SnowflakeWarehouse()
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder of the shop's generated files."""
+    folder = tmp_path_factory.mktemp("shop")
+    generate(folder)
+    return folder
+
+
+def run_dbt(*arguments: str, **variables: str) -> str:
+    """Run dbt as a user would in include/dbt and return what it prints."""
+    done = subprocess.run(
+        [str(Path(sys.executable).with_name("dbt")), *arguments],
+        cwd=DBT_PROJECT_DIR,
+        env=os.environ | variables,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-1000:]
+    return done.stdout
+
+
+def load(warehouse: Warehouse, folder: Path) -> list[LoadResult]:
+    return [result for name in DATASETS for result in ingest(warehouse, str(folder), name)]
+
+
+def query(warehouse: Warehouse, sql: str) -> Rows:
+    with warehouse.session() as session:
+        return session.execute(sql)
+
+
+@pytest.fixture(scope="module")
+def first_build(snowflake: SnowflakeWarehouse, shop: Path) -> str:
+    """Load the files, build everything and return what dbt printed."""
+    load(snowflake, shop)
+    check_raw_tables(snowflake)
+    return run_dbt("build")
+
+
+@pytest.fixture(scope="module")
+def duckdb(tmp_path_factory: pytest.TempPathFactory, shop: Path, first_build: str) -> DuckDBWarehouse:
+    """Return a DuckDB warehouse built from the same files."""
+    folder = tmp_path_factory.mktemp("duckdb")
+    warehouse = DuckDBWarehouse(folder / "shop.duckdb")
+    load(warehouse, shop)
+    run_dbt(
+        "build",
+        "--exclude-resource-type",
+        "test",
+        "unit_test",
+        WAREHOUSE="duckdb",
+        DUCKDB_PATH=str(warehouse.path),
+        DBT_TARGET_PATH=str(folder / "target"),
+        DBT_LOG_PATH=str(folder / "logs"),
+    )
+    return warehouse
+
+
+def test_build_passes_with_data_tests_and_unit_tests(first_build: str) -> None:
+    found = re.search(r"PASS=(\d+) WARN=0 ERROR=0 SKIP=0", first_build)
+
+    assert found
+    assert int(found[1]) > 100
+
+
+def test_raw_tables_hold_what_duckdb_reads(snowflake: SnowflakeWarehouse, duckdb: DuckDBWarehouse) -> None:
+    for dataset in DATASETS.values():
+        columns = ", ".join([*dataset.columns, "_source_file", "_source_row"])
+        raw = f"select {columns} from {dataset.table} order by _source_row"
+        assert query(snowflake, raw) == query(duckdb, raw)
+
+
+def test_sales_and_totals_are_those_of_duckdb(snowflake: SnowflakeWarehouse, duckdb: DuckDBWarehouse) -> None:
+    totals = f"{TOTALS} from analytics.fct_sales"
+    assert query(snowflake, totals) == query(duckdb, totals)
+    assert query(snowflake, LINES) == query(duckdb, LINES)
+
+
+@pytest.mark.parametrize("table", OTHER_TABLES)
+def test_marts_are_those_of_duckdb(
+    snowflake: SnowflakeWarehouse, duckdb: DuckDBWarehouse, table: str
+) -> None:
+    everything = f"select * from {table} order by {OTHER_TABLES[table]}"
+    assert query(snowflake, everything) == query(duckdb, everything)
+
+
+@pytest.fixture(scope="module")
+def second_build(snowflake: SnowflakeWarehouse, shop: Path, duckdb: DuckDBWarehouse) -> list[LoadResult]:
+    """Move customer 12347, lose a day of sales, and load and build again; return what was loaded."""
+    file = shop / "CustomersData.csv"
+    with file.open(encoding="utf-8", newline="") as text:
+        rows = list(csv.reader(text))
+    for row in rows:
+        if row[0] == "12347":
+            row[2] = "New Jersey"
+    with file.open("w", encoding="utf-8", newline="") as text:
+        csv.writer(text).writerows(rows)
+    query(snowflake, f"delete from analytics.fct_sales where transaction_date = '{OUT_OF_RANGE}'")
+    results = load(snowflake, shop)
+    run_dbt("build")
+    return results
+
+
+def test_only_the_changed_file_is_loaded_again(
+    snowflake: SnowflakeWarehouse, second_build: list[LoadResult]
+) -> None:
+    assert {result.dataset: result.loaded for result in second_build} == {
+        name: name == "customers" for name in DATASETS
+    }
+    assert query(snowflake, "select count(*), count(distinct _load_id) from raw.customers") == [(1468, 1)]
+    assert query(snowflake, "list @raw.ingestion") == []
+
+
+def test_second_build_heals_the_lost_day(
+    snowflake: SnowflakeWarehouse, duckdb: DuckDBWarehouse, second_build: list[LoadResult]
+) -> None:
+    assert query(snowflake, LINES) == query(duckdb, LINES)
+
+
+def test_snapshot_holds_both_versions_of_a_moved_customer(
+    snowflake: SnowflakeWarehouse, second_build: list[LoadResult]
+) -> None:
+    (before, after) = query(snowflake, VERSIONS)
+
+    assert before[0] != "New Jersey"
+    assert before[1:] == (False, "False")
+    assert after == ("New Jersey", True, "False")
+
+
+def test_a_range_run_rebuilds_its_days_only(
+    snowflake: SnowflakeWarehouse, duckdb: DuckDBWarehouse, second_build: list[LoadResult]
+) -> None:
+    deleted = f"transaction_date in ('{IN_RANGE}', '{OUT_OF_RANGE}')"
+    query(snowflake, f"delete from analytics.fct_sales where {deleted}")
+    [(last_build,)] = query(snowflake, "select max(processed_at) from analytics.fct_sales")
+
+    run_dbt("run", "--select", "fct_sales", "--vars", '{start_date: "2019-03-01", end_date: "2019-03-08"}')
+
+    with snowflake.session() as session:
+        [(first, last)] = session.execute(
+            "select min(transaction_date), max(transaction_date) from analytics.fct_sales"
+            " where processed_at > ?",
+            [last_build],
+        )
+    assert (first, last) == (dt.date(2019, 3, 1), dt.date(2019, 3, 7))
+    kept = f"{TOTALS} from analytics.fct_sales where transaction_date != '{OUT_OF_RANGE}'"
+    assert query(snowflake, kept) == query(duckdb, kept)
+    lost = f"select count(*) from analytics.fct_sales where transaction_date = '{OUT_OF_RANGE}'"
+    assert query(snowflake, lost) == [(0,)]
+
+
+def test_run_results_are_recorded(snowflake: SnowflakeWarehouse, second_build: list[LoadResult]) -> None:
+    builds = query(
+        snowflake,
+        """
+        select count(*), count_if(status in ('success', 'pass')), count_if(resource_type = 'model')
+        from raw.dbt_run_results
+        group by invocation_id
+        order by min(completed_at)
+        limit 2
+        """,
+    )
+
+    assert [done for _, done, _ in builds] == [total for total, _, _ in builds]
+    assert all(models >= 18 for _, _, models in builds)
+
+
+def test_every_statement_that_dbt_sent_is_snowflakes(second_build: list[LoadResult]) -> None:
+    sent = sent_statements(Path(os.environ["DBT_LOG_PATH"]) / "dbt.log")
+    # Tests' and models' queries went through sqlfluff, which is slow, in tests/dbt/test_dialects.py.
+    changing = [sql for sql in sent if re.match(r"\s*(?:begin|commit|delete|insert|merge|update)\b", sql)]
+    recording, *_ = (sql for sql in changing if re.match(r"\s*insert into \S*dbt_run_results", sql))
+    one_of_each = [sql for sql in changing if "dbt_run_results" not in sql] + [recording]
+
+    assert complaints(sent, thorough=False) == []
+    for statement in ("delete from", "insert into", "merge into"):
+        assert any(statement in sql for sql in one_of_each)
+    assert complaints(one_of_each) == []
+
+
+TRICKY = '''CustomerID,Gender,Location,Tenure_Months
+1,"M","Mug, 11 oz",3
+
+2,F,"say ""hi""",""
+ 3 ,\\N,C:\\temp\\n,007
+4,NULL,"two
+lines",1.50
+5,,é ✓,'
+'''
+
+
+@pytest.fixture
+def plain_duckdb(tmp_path: Path) -> DuckDBWarehouse:
+    return DuckDBWarehouse(tmp_path / "plain.duckdb")
+
+
+def test_text_arrives_as_in_duckdb(
+    snowflake: SnowflakeWarehouse, plain_duckdb: DuckDBWarehouse, tmp_path: Path
+) -> None:
+    folder = tmp_path / "it's 100% \\ odd"
+    folder.mkdir()
+    (folder / "customers2.csv").write_text(TRICKY, encoding="utf-8-sig")
+    raw = """
+        select customerid, gender, location, tenure_months, _source_row
+        from raw.customers
+        where _source_file = 'customers2.csv'
+        order by _source_row
+    """
+
+    for warehouse in (snowflake, plain_duckdb):
+        ingest(warehouse, str(folder), "customers")
+
+    assert query(plain_duckdb, raw)[1] == ("2", "F", 'say "hi"', None, 2)
+    assert query(snowflake, raw) == query(plain_duckdb, raw)
+
+
+@pytest.mark.parametrize(
+    "line", ["1,M,Chicago", "1,M,Chicago,3,more", '1,M,"Chicago,3'], ids=["too few", "too many", "open quote"]
+)
+def test_a_bad_line_loads_nothing_and_is_named(
+    snowflake: SnowflakeWarehouse, plain_duckdb: DuckDBWarehouse, tmp_path: Path, line: str
+) -> None:
+    header = "CustomerID,Gender,Location,Tenure_Months"
+    (tmp_path / "customers3.csv").write_text(f"{header}\n0,F,Chicago,1\n{line}\n", encoding="utf-8")
+    loaded = "select count(*) from raw.customers where _source_file = 'customers3.csv'"
+
+    for warehouse in (snowflake, plain_duckdb):
+        with pytest.raises(IngestionError, match=r"customers3\.csv.*line 3"):
+            ingest(warehouse, str(tmp_path), "customers")
+        assert query(warehouse, loaded) == [(0,)]
+
+
+def replace_numbers(session: Session, file: CsvFile) -> None:
+    with session.transaction():
+        session.execute("delete from raw.numbers")
+        session.load_csv("raw.numbers", file, {"_load_id": "refused"})
+
+
+def test_a_load_that_snowflake_refuses_is_undone(snowflake: SnowflakeWarehouse, tmp_path: Path) -> None:
+    (tmp_path / "numbers.csv").write_text("n,m\n1,1\none,1\n", encoding="utf-8")
+    file = CsvFile(tmp_path / "numbers.csv", ("n", "m"), ("n",))
+
+    with snowflake.session() as session:
+        session.execute("create schema if not exists raw")
+        session.execute("create or replace table raw.numbers (n int, _source_row int, _load_id varchar)")
+        session.execute("insert into raw.numbers values (0, 1, 'before')")
+        session.prepare_load()
+        with pytest.raises(LoadError, match="one"):
+            replace_numbers(session, file)
+        assert session.execute("select n from raw.numbers") == [(0,)]
+        session.execute("drop table raw.numbers")
+
+
+def test_an_aware_time_keeps_its_zone(snowflake: SnowflakeWarehouse) -> None:
+    noon = dt.datetime(2019, 1, 1, 12, tzinfo=dt.timezone(dt.timedelta(hours=2)))
+
+    with snowflake.session() as session:
+        [found] = session.execute("select ? = '2019-01-01 10:00:00 +00:00'::timestamp_tz, ?", [noon, 7])
+
+    assert found == (True, 7)
+
+
+def test_a_key_pair_wins_over_a_password(
+    monkeypatch: pytest.MonkeyPatch, snowflake: SnowflakeWarehouse
+) -> None:
+    monkeypatch.setenv("SNOWFLAKE_PRIVATE_KEY_PATH", "key.p8")
+    monkeypatch.setenv("SNOWFLAKE_PRIVATE_KEY_PASSPHRASE", "hush")
+    monkeypatch.setenv("SNOWFLAKE_ROLE", "TRANSFORMER")
+    monkeypatch.setenv("SNOWFLAKE_LOADER_ROLE", "LOADER_OF_FILES")
+
+    arguments = connect_arguments()
+
+    assert arguments["private_key_file"] == "key.p8"
+    assert arguments["private_key_file_pwd"] == "hush"
+    assert arguments["role"] == "LOADER_OF_FILES"
+    assert "password" not in arguments
+
+
+def test_a_bad_setting_is_named_without_the_secrets(
+    monkeypatch: pytest.MonkeyPatch, snowflake: SnowflakeWarehouse
+) -> None:
+    monkeypatch.setenv("SNOWFLAKE_PASSWORD", "a-secret")
+    monkeypatch.setenv("SNOWFLAKE_PORT", "a-secret")
+
+    with pytest.raises(ValueError, match="port") as raised:
+        connect_arguments()
+
+    assert "a-secret" not in str(raised.value)
+
+
+def test_secrets_stay_out_of_the_log(
+    snowflake: SnowflakeWarehouse, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("SNOWFLAKE_PASSWORD", "a-secret")
+    with caplog.at_level(logging.INFO):
+        assert query(snowflake, "select 1") == [(1,)]
+
+    assert "a-secret" not in caplog.text
+
+
+def test_airflows_connection_serves_where_no_account_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SNOWFLAKE_ACCOUNT", raising=False)
+    monkeypatch.setenv(
+        "AIRFLOW_CONN_SNOWFLAKE_DEFAULT",
+        '{"conn_type": "snowflake", "login": "loader", "password": "a-secret",'
+        ' "extra": {"account": "acme-shop"}}',
+    )
+
+    arguments = connect_arguments()
+
+    assert (arguments["account"], arguments["user"]) == ("acme-shop", "loader")
+    assert arguments["database"] == "MARKETING_INSIGHTS_DB"
+    assert arguments["paramstyle"] == "qmark"
+    assert arguments["session_parameters"]["TIMEZONE"] == "UTC"
+
+
+def test_neither_variables_nor_connection_is_one_clear_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SNOWFLAKE_ACCOUNT", raising=False)
+    monkeypatch.delenv("AIRFLOW_CONN_SNOWFLAKE_DEFAULT", raising=False)
+
+    with pytest.raises(NotConfiguredError, match=r"set SNOWFLAKE_ACCOUNT.*or make the Airflow connection"):
+        connect_arguments()
