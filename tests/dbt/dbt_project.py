@@ -1,0 +1,153 @@
+"""The real dbt project in a folder of its own, with its files, its warehouse and short ways to use them."""
+
+import contextlib
+import csv
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from dbt.adapters.duckdb.connections import DuckDBConnectionManager
+from dbt.cli.main import dbtRunner, dbtRunnerResult
+
+from include.ingestion.datasets import DATASETS
+from include.ingestion.loader import ingest
+from include.settings import DBT_PROJECT_DIR
+from include.warehouse.duckdb import DuckDBWarehouse
+from tests.dbt.money import Row, read
+
+Rows = list[tuple[Any, ...]]
+
+WAREHOUSE = "marketing_insights.duckdb"  # the file's name is the database's name in the manifest
+OUR_VARIABLES = ("WAREHOUSE", "DUCKDB_PATH", "LOCAL_DIR", "DBT_")
+WITHOUT_TESTS = ("--exclude-resource-type", "test", "--exclude-resource-type", "unit_test")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a dbt command did: its nodes' states by name, and what it printed."""
+
+    success: bool
+    states: dict[str, str]
+    output: str
+    raw: dbtRunnerResult
+
+    @property
+    def failed(self) -> set[str]:
+        """The names of the nodes that did not succeed."""
+        return {name for name, state in self.states.items() if state in {"fail", "error"}}
+
+
+@dataclass(frozen=True)
+class Project:
+    """`tree` holds include/dbt and .local/warehouse as the repository does; `folder` the shop's files."""
+
+    tree: Path
+    folder: Path
+    warehouse: Path
+    manifest: Any = None
+
+    @property
+    def directory(self) -> Path:
+        """Where dbt_project.yml is."""
+        return self.tree / "include" / "dbt"
+
+    def copy(self, to: Path) -> "Project":
+        """Return a project with the same dbt files, and copies of the shop's files and the warehouse."""
+        self.query("checkpoint")
+        shutil.copytree(self.folder, to / "data")
+        shutil.copy(self.warehouse, to / WAREHOUSE)
+        return replace(self, folder=to / "data", warehouse=to / WAREHOUSE)
+
+    def ingest(self) -> None:
+        """Load what changed in the folder."""
+        for dataset in DATASETS:
+            ingest(DuckDBWarehouse(self.warehouse), str(self.folder), dataset)
+
+    def query(self, sql: str) -> Rows:
+        """Return the rows of one statement."""
+        with DuckDBWarehouse(self.warehouse).session() as session:
+            return session.execute(sql)
+
+    def edit(self, name: str, change: Callable[[list[Row]], Iterable[Row]]) -> None:
+        """Rewrite one of the shop's files and load it."""
+        path = self.folder / name
+        rows = list(change(read(path)))
+        write(path, rows)
+        self.ingest()
+
+    def dbt(self, *arguments: str, **variables: str) -> Outcome:
+        """Run dbt in this process, on this project's warehouse, without parsing the project again."""
+        options = ["--vars", json.dumps(variables)] if variables else []
+        with environment(DUCKDB_PATH=str(self.warehouse)), contextlib.chdir(self.directory):
+            return invoke(dbtRunner(manifest=self.manifest), [*arguments, *options])
+
+    def dbt_as_typed(self, *arguments: str) -> Outcome:
+        """Run dbt as a person does in include/dbt, with no variable set."""
+        with environment(), contextlib.chdir(self.directory):
+            return invoke(dbtRunner(), [*arguments])
+
+
+def invoke(runner: dbtRunner, arguments: list[str]) -> Outcome:
+    """Run one command."""
+    with contextlib.redirect_stdout(io.StringIO()) as output:
+        result = runner.invoke(arguments)
+    DuckDBConnectionManager.close_all_connections()  # run-operation leaves that to the end of the process
+    results = getattr(result.result, "results", None) or []
+    nodes = [one for one in results if getattr(one, "node", None)]
+    states = {one.node.name: str(one.status) for one in nodes if one.node.resource_type != "operation"}
+    return Outcome(result.success, states, output.getvalue(), result)
+
+
+def environment(**variables: str) -> contextlib.AbstractContextManager[Any]:
+    """Return a context in which of our variables just these are set."""
+    others = {name: value for name, value in os.environ.items() if not name.startswith(OUR_VARIABLES)}
+    return mock.patch.dict(os.environ, {**others, **variables}, clear=True)
+
+
+def make_project(tree: Path) -> Project:
+    """Copy include/dbt into `tree`; the warehouse lies where its profile looks for it by default."""
+    shutil.copytree(
+        DBT_PROJECT_DIR,
+        tree / "include" / "dbt",
+        ignore=shutil.ignore_patterns("target", "logs", "dbt_packages", ".user.yml"),
+    )
+    return Project(tree, tree / "data", tree / ".local" / "warehouse" / WAREHOUSE)
+
+
+def run_dbt(project: Project, *arguments: str) -> str:
+    """Run dbt as a process of its own in include/dbt, with no variable set; return what it printed."""
+    command = [str(Path(sys.executable).with_name("dbt")), *arguments]
+    with environment():
+        process = subprocess.run(
+            command, cwd=project.directory, capture_output=True, text=True, check=False, timeout=120
+        )
+    assert process.returncode == 0, process.stdout[-4000:]
+    return process.stdout
+
+
+def write(path: Path, rows: list[Row]) -> None:
+    """Write rows as CSV."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def keep_some(source: Path, target: Path, customers: int) -> None:
+    """Copy the shop's files with this many customers, 12347 among them, and just their lines."""
+    shutil.copytree(source, target)
+    everyone = read(source / "CustomersData.csv")
+    chosen = [row for row in everyone if row["CustomerID"] == "12347"]
+    chosen += [row for row in everyone if row["CustomerID"] != "12347"][: customers - 1]
+    known = {row["CustomerID"] for row in chosen}
+    write(target / "CustomersData.csv", chosen)
+    sales = [row for row in read(source / "Online_Sales.csv") if row["CustomerID"] in known]
+    write(target / "Online_Sales.csv", sales)
