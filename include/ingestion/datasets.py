@@ -7,7 +7,10 @@ from pathlib import PurePosixPath
 
 @dataclass(frozen=True)
 class Dataset:
-    """One data set: `name` is its raw table, `columns` must all be in each of its files."""
+    """One data set: `name` is its raw table, `columns` must all be in each of its files.
+
+    `aliases` are the names its files go by, the usual one first.
+    """
 
     name: str
     columns: tuple[str, ...]
@@ -24,12 +27,15 @@ class Dataset:
         A data set may come in parts (`Online_Sales_2019.csv`, `Online_Sales_2020.csv`); the part is what
         follows the known name, '' for the whole. Case, blanks, punctuation and ending do not count.
         """
-        stem = PurePosixPath(file_name).name.split(".")[0]
-        squeezed = re.sub(r"[^a-z0-9]", "", stem.lower())
+        stem = _squeezed(PurePosixPath(file_name).name.split(".")[0])
         for alias in self.aliases:
-            if match := re.fullmatch(rf"{alias}((?:part)?\d*)", squeezed):
+            if match := re.fullmatch(rf"{_squeezed(alias)}((?:part)?\d*)", stem):
                 return match.group(1)
         return None
+
+
+def _squeezed(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
 DATASETS: dict[str, Dataset] = {
@@ -38,7 +44,7 @@ DATASETS: dict[str, Dataset] = {
         Dataset(
             "customers",
             ("customerid", "gender", "location", "tenure_months"),
-            ("customersdata", "customerdata", "customers", "customer"),
+            ("CustomersData", "CustomerData", "Customers", "Customer"),
         ),
         Dataset(
             "online_sales",
@@ -54,14 +60,14 @@ DATASETS: dict[str, Dataset] = {
                 "delivery_charges",
                 "coupon_status",
             ),
-            ("onlinesales", "onlinesale", "sales"),
+            ("Online_Sales", "Online_Sale", "Sales"),
         ),
-        Dataset("marketing_spend", ("date", "offline_spend", "online_spend"), ("marketingspend",)),
+        Dataset("marketing_spend", ("date", "offline_spend", "online_spend"), ("Marketing_Spend",)),
         Dataset(
             "discount_coupon",
             ("month", "product_category", "coupon_code", "discount_pct"),
-            ("discountcoupons", "discountcoupon", "coupons"),
+            ("Discount_Coupon", "Discount_Coupons", "Coupons"),
         ),
-        Dataset("tax_amount", ("product_category", "gst"), ("taxamount", "tax", "gst")),
+        Dataset("tax_amount", ("product_category", "gst"), ("Tax_amount", "Tax", "GST")),
     )
 }

@@ -21,6 +21,7 @@ from include.local.summary import Stage, Summary, read_warehouse
 from include.settings import Settings
 
 DAG_ID = "marketing_pipeline"
+PRODUCER = "dbt_producer_watcher"  # the task that runs dbt in a Cosmos task group
 POLL_SECONDS = 0.5
 
 
@@ -99,8 +100,13 @@ def stages_of(tasks: list[TaskState]) -> tuple[Stage, ...]:
 
 
 def describe_failure(run: RunState, tasks: list[TaskState], logs: Path) -> str:
-    """Return which tasks failed, the log of each and its last error."""
+    """Return which tasks failed, the log of each and its last error.
+
+    Where a dbt build failed, the tasks that show its single nodes only repeat it, and stay out.
+    """
     failed = [task for task in tasks if task.state == "failed"]
+    builds = {task.stage for task in failed if task.task_id.endswith(PRODUCER)}
+    failed = [task for task in failed if task.stage not in builds or task.task_id.endswith(PRODUCER)]
     lines = [f"The run {run.run_id} ended as {run.state}."]
     for task in failed:
         log = task_log(logs, run.run_id, task)
@@ -120,14 +126,20 @@ def last_error(log: Path) -> str:
     """Return the last error that a task's log (one JSON object a line) holds, in one line."""
     if not log.exists():
         return "the task wrote no log"
-    for line in reversed(log.read_text(encoding="utf-8", errors="replace").splitlines()):
+    errors = list(_errors(log))
+    # That dbt failed is said last; before it, dbt has said why.
+    causes = [error for error in errors if "dbt command failed" not in error] or errors
+    return causes[-1] if causes else "the log holds no error line"
+
+
+def _errors(log: Path) -> Iterator[str]:
+    for line in log.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             entry = json.loads(line)
         except ValueError:  # a line that a program wrote past the logger
             continue
         if isinstance(entry, dict) and entry.get("level") in ("error", "critical"):
-            return _error_text(entry)
-    return "the log holds no error line"
+            yield " ".join(_error_text(entry).split())
 
 
 def log_root(settings: Settings, env: dict[str, str]) -> Path:

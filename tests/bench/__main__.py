@@ -28,7 +28,7 @@ from include.local.sample_data import generate
 from include.local.stack import Stack
 from include.settings import DBT_PROJECT_DIR, PROJECT_ROOT, Settings
 from include.warehouse import get_warehouse
-from tests.ports import free_port
+from tests.machine import free_port
 
 INGEST = """
 import sys

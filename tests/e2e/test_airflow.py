@@ -16,7 +16,7 @@ from include.local.environment import ADMIN_USER, admin_password
 from include.local.sample_data import generate
 from include.local.stack import AIRFLOW, Stack
 from include.settings import Settings
-from tests.ports import free_port
+from tests.machine import free_port
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -44,6 +44,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Iterator[Stac
         patch.setenv("LOCAL_DIR", str(tmp_path_factory.mktemp("local")))
         patch.setenv("AIRFLOW_PORT", str(free_port()))
         patch.setenv("SOURCE_LOCATION", str(data))
+        patch.setenv("ALERT_AFTER_MINUTES", "1")
         for name in ("DUCKDB_PATH", "AIRFLOW_HOME", "PIPELINE_SCHEDULE"):
             patch.delenv(name, raising=False)
         one = Stack(Settings())
@@ -212,11 +213,30 @@ def test_a_missing_file_fails_the_run_with_one_sentence(
     assert {task.state for task in tasks if task.task_id.startswith("transform.")} == {"upstream_failed"}
     assert "No file for customers in" in log_of(stack, run_id, failed[0])
     assert sales_by_day(stack) == before
+    alert = f"DAG {DAG} failed in run {run_id}"
+    wait_until(lambda: alert in logs_below(stack, "airflow/logs"), "the failure callback's line in a log", 60)
 
 
 def log_of(stack: Stack, run_id: str, task: TaskState) -> str:
     folder = stack.settings.local_dir / "airflow" / "logs" / f"dag_id={DAG}" / f"run_id={run_id}"
     return "".join(path.read_text() for path in sorted(folder.glob(f"task_id={task.task_id}/**/*.log")))
+
+
+def logs_below(stack: Stack, folder: str) -> str:
+    return "".join(path.read_text() for path in (stack.settings.local_dir / folder).rglob("*.log"))
+
+
+def test_a_late_run_raises_a_deadline_alert(stack: Stack, api: AirflowApi) -> None:
+    """A run that still waits after a minute, as while the DAG is paused, is reported while it waits."""
+    api.set_paused(DAG, paused=True)
+    run_id = api.trigger(DAG).run_id
+    alert = f"DAG {DAG}: run {run_id} takes longer than 1 minutes"
+    wait_until(
+        lambda: alert in logs_below(stack, "logs") + logs_below(stack, "airflow/logs"),
+        "the deadline alert",
+        180,
+    )
+    api.fail_run(DAG, run_id)
 
 
 def test_dags_test_runs_the_dag_and_ends(stack: Stack, api: AirflowApi) -> None:

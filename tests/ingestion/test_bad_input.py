@@ -145,7 +145,7 @@ def test_no_file_for_a_data_set_says_what_name_is_expected(shop: Shop) -> None:
     shop.deliver("Tax_amount.csv")
 
     with pytest.raises(
-        IngestionError, match=r"^No file for customers in .*inbox: .* like customersdata\.csv\.$"
+        IngestionError, match=r"^No file for customers in .*inbox: .* like CustomersData\.csv\.$"
     ):
         shop.ingest()
 

@@ -7,17 +7,16 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 
 from include.local import stack as stack_module
 from include.local.airflow_api import AirflowApi, AirflowApiError
 from include.local.environment import ADMIN_USER, airflow_environment
-from include.local.processes import MARKER, Command
+from include.local.processes import Command
 from include.local.scheduler import PRELOADED
 from include.local.stack import Stack, StackError
 from include.settings import PROJECT_ROOT, Settings
-from tests.ports import free_port
+from tests.machine import free_port, left_behind
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
 
@@ -40,18 +39,6 @@ def stack(settings: Settings) -> Iterator[Stack]:
 @pytest.fixture
 def no_migration(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Stack, "_migrate_database", lambda self: None)
-
-
-def left_behind(local_dir: Path) -> list[str]:
-    """Return the processes that work in local_dir."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if MARKER in process.environ() and process.environ().get("LOCAL_DIR") == str(local_dir):
-                found.append(" ".join(process.cmdline()))
-        except (psutil.NoSuchProcess, psutil.AccessDenied):
-            continue
-    return found
 
 
 def test_a_taken_port_is_named_with_the_way_out(stack: Stack) -> None:

@@ -1,0 +1,85 @@
+"""`make demo` as a user runs it: the same numbers each time, nothing left, failures in plain words."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from include.local.sample_data import generate
+from include.settings import PROJECT_ROOT
+from tests.machine import free_port, left_behind
+
+Demo = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module")
+def local_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("demo")
+
+
+@pytest.fixture(scope="module")
+def demo(local_dir: Path) -> Demo:
+    """Return what runs the command that `make demo` runs, all of its state in a folder of its own."""
+    own = ("DUCKDB_PATH", "SOURCE_LOCATION", "PIPELINE_SCHEDULE", "WAREHOUSE")
+    inherited = {name: value for name, value in os.environ.items() if name not in own}
+    env = {**inherited, "LOCAL_DIR": str(local_dir), "AIRFLOW_PORT": str(free_port())}
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "include.local", "demo", *arguments]
+        return subprocess.run(
+            command, env=env, cwd=PROJECT_ROOT, capture_output=True, text=True, timeout=400, check=False
+        )
+
+    return run
+
+
+def figures(output: str) -> list[str]:
+    """Return the lines of the summary that do not depend on the time a run took."""
+    return re.findall(
+        r"^(?:raw|staging|analytics|snapshots|Revenue|Discount|GST|Delivery|Total|Orders).*$", output, re.M
+    )
+
+
+def test_a_second_demo_prints_the_same_numbers_and_leaves_nothing_running(
+    demo: Demo, local_dir: Path
+) -> None:
+    first, second = demo(), demo()
+    assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
+    assert len(figures(first.stdout)) > 15
+    assert figures(second.stdout) == figures(first.stdout)
+    assert re.search(r"Tests: \d{2,} passed, 0 warned, 0 failed", second.stdout)
+    assert left_behind(local_dir) == []
+
+
+def test_too_many_bad_rows_fail_the_demo_with_the_reason(demo: Demo, local_dir: Path, tmp_path: Path) -> None:
+    """One order line in eight has a negative quantity: the facts stay as they were."""
+    before = sales(local_dir)
+    dirty = tmp_path / "dirty"
+    generate(dirty)
+    lines = (dirty / "Online_Sales.csv").read_text(encoding="utf-8").splitlines()
+    lines[1::8] = [re.sub(r",(\d+)(,[^,]*,[^,]*,[^,]*)$", r",-\1\2", line) for line in lines[1::8]]
+    (dirty / "Online_Sales.csv").write_text("\n".join(lines), encoding="utf-8")
+    done = demo("--data-dir", str(dirty))
+    assert done.returncode == 1
+    (log,) = re.findall(r"log: +(\S+)", done.stderr)
+    assert Path(log).is_file()
+    assert "are rejected, more than max_rejected_share = 0.05 allows; for example quantity" in done.stderr
+    assert "Failed task: transform.dbt_producer_watcher" in done.stderr
+    assert sales(local_dir) == before
+    assert left_behind(local_dir) == []
+    shutil.rmtree(dirty)
+
+
+def sales(local_dir: Path) -> list[tuple[object, ...]]:
+    with duckdb.connect(
+        str(local_dir / "warehouse" / "marketing_insights.duckdb"), read_only=True
+    ) as connection:
+        return connection.execute(
+            "select count(*), sum(total_amount), max(processed_at) from analytics.fct_sales"
+        ).fetchall()
