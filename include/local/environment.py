@@ -10,6 +10,7 @@ from pathlib import Path
 
 from cryptography.fernet import Fernet
 
+from include.local.sqlite_savepoints import LOCAL_SETTINGS
 from include.settings import PROJECT_ROOT, Settings
 
 ADMIN_USER = "admin"
@@ -67,7 +68,9 @@ def sample_data_dir(settings: Settings, scale: int = 1) -> Path:
 def ensure_secrets(settings: Settings, env: Mapping[str, str]) -> None:
     """Make the keys and the login of this machine once; each file is readable by its owner alone."""
     config, passwords = Path(env["AIRFLOW_CONFIG"]), _passwords_file(env)
-    airflow_home(settings).mkdir(parents=True, exist_ok=True)
+    local_settings = airflow_home(settings) / "config" / "airflow_local_settings.py"
+    local_settings.parent.mkdir(parents=True, exist_ok=True)
+    local_settings.write_text(LOCAL_SETTINGS, encoding="utf-8")
     if not config.exists():
         _write_private(config, _airflow_cfg())
     if not passwords.exists():

@@ -71,3 +71,11 @@
         or {{ column }} > cast({{ dbt.dateadd('day', 1, loaded_at) }} as date)
     )
 {%- endmacro %}
+
+{# Which copy of a key a raw row is: 1 for the one that counts, of the newest load and the first in its file. #}
+{% macro copy_number(columns, relation='typed') -%}
+    row_number() over (
+        partition by {{ columns | join(', ') }}
+        order by {{ relation }}._loaded_at desc, {{ relation }}._source_file asc, {{ relation }}._source_row asc
+    )
+{%- endmacro %}

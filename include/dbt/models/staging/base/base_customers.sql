@@ -21,10 +21,7 @@ numbered as (
 
     select
         *,
-        row_number() over (
-            partition by customer_id
-            order by _loaded_at desc, _source_file asc, _source_row asc
-        ) as copy_number
+        {{ copy_number(['customer_id']) }} as copy_number
 
     from typed
 

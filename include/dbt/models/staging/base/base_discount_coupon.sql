@@ -22,10 +22,7 @@ numbered as (
 
     select
         *,
-        row_number() over (
-            partition by month_number, category
-            order by _loaded_at desc, _source_file asc, _source_row asc
-        ) as copy_number
+        {{ copy_number(['month_number', 'category']) }} as copy_number
 
     from typed
 

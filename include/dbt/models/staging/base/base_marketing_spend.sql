@@ -22,10 +22,7 @@ numbered as (
 
     select
         *,
-        row_number() over (
-            partition by spend_date
-            order by _loaded_at desc, _source_file asc, _source_row asc
-        ) as copy_number
+        {{ copy_number(['spend_date']) }} as copy_number
 
     from typed
 

@@ -44,10 +44,7 @@ numbered as (
         typed.*,
         customers.customer_id is not null as is_known_customer,
         categories.category is not null as is_known_category,
-        row_number() over (
-            partition by typed.transaction_number, typed.sku
-            order by typed._loaded_at desc, typed._source_file asc, typed._source_row asc
-        ) as copy_number
+        {{ copy_number(['typed.transaction_number', 'typed.sku']) }} as copy_number
 
     from typed
 
