@@ -79,7 +79,7 @@ def dbt_task_group(
 
 
 def _producer_first(group: DbtTaskGroup, after: Operator) -> None:
-    """Let the nodes' tasks start when dbt has ended, well or badly, but not when it could not start.
+    """Let the nodes' tasks start when dbt has succeeded, or when Cosmos skipped it because it was cleared.
 
     Beside a running producer each of them would start twice (once to find nothing yet), and `airflow dags
     test`, which runs one task at a time, would wait for ever for a producer whose turn never comes.
@@ -89,7 +89,7 @@ def _producer_first(group: DbtTaskGroup, after: Operator) -> None:
         after >> root
         if root is not producer:
             producer >> root
-            root.trigger_rule = TriggerRule.ALL_DONE_MIN_ONE_SUCCESS
+            root.trigger_rule = TriggerRule.NONE_FAILED
 
 
 def _operator_args(dbt_vars: dict[str, str], full_refresh: str) -> dict[str, Any]:
