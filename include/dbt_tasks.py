@@ -2,14 +2,16 @@
 
 from typing import Any
 
-from airflow.sdk import TriggerRule, XComArg
+from airflow.sdk import Context, TriggerRule, XComArg
 from airflow.sdk.bases.operator import BaseOperator
 from cosmos import DbtTaskGroup, ExecutionConfig, ProfileConfig, ProjectConfig, RenderConfig
 from cosmos.constants import PRODUCER_WATCHER_TASK_ID, ExecutionMode, InvocationMode, LoadMode, TestBehavior
+from cosmos.operators._watcher.state import is_dbt_node_status_success
 
 from include.settings import DBT_PROJECT_DIR, get_settings
 
 Operator = BaseOperator | XComArg
+CLEARINGS = "clearings_of_the_run"  # XCom: how often the run had been cleared when the producer ran
 MANIFEST = DBT_PROJECT_DIR / "target" / "manifest.json"
 
 # What a run rebuilds, for the dbt project's vars: the run's parameters, else a backfill's data interval, else
@@ -22,6 +24,11 @@ RUN_VARS = {
     "max_rejected_share": str(get_settings().max_rejected_share),
 }
 FULL_REFRESH = "{{ params.full_refresh }}"
+# The same for the streams, whose intervals are hours.
+STREAM_VARS = {
+    "start_date": f"{{{{ params.start_date or (data_interval_start | ts if {_BACKFILL} else '') }}}}",
+    "end_date": f"{{{{ params.end_date or (data_interval_end | ts if {_BACKFILL} else '') }}}}",
+}
 
 
 def dbt_task_group(
@@ -29,12 +36,13 @@ def dbt_task_group(
     *,
     after: Operator,
     select: list[str] | None = None,
+    exclude: list[str] | None = None,
     dbt_vars: dict[str, str] | None = None,
     full_refresh: str = "false",
 ) -> DbtTaskGroup:
     """Return a task group of the selected (default: all) models, snapshots and seeds, with their tests.
 
-    It runs when `after` has succeeded.
+    `select` and `exclude` are dbt's selectors, as in ["tag:streaming"]. It runs when `after` has succeeded.
 
     WATCHER: one task runs `dbt build`, the others show what becomes of each node. So there is one dbt start
     and one writer a group. `dbt_vars` and `full_refresh` may hold Airflow templates.
@@ -58,8 +66,9 @@ def dbt_task_group(
             execution_mode=ExecutionMode.WATCHER,
             invocation_mode=InvocationMode.SUBPROCESS,
             setup_operator_args={
-                # Cosmos does not run the producer twice: after a failure each node retries by itself.
+                # Cosmos does not retry the producer: after a failure each node retries by itself.
                 "retries": 0,
+                "pre_execute": build_again_when_cleared,
                 "pool": "warehouse",
                 # Unit tests say that the code is right: CI's work, on no warehouse's time.
                 "dbt_cmd_flags": ["--exclude-resource-type", "unit_test"],
@@ -67,6 +76,7 @@ def dbt_task_group(
         ),
         render_config=RenderConfig(
             select=select or [],
+            exclude=exclude or [],
             load_method=LoadMode.DBT_MANIFEST,
             test_behavior=TestBehavior.AFTER_EACH,
             should_detach_multiple_parents_tests=False,
@@ -79,7 +89,7 @@ def dbt_task_group(
 
 
 def _producer_first(group: DbtTaskGroup, after: Operator) -> None:
-    """Let the nodes' tasks start when dbt has succeeded, or when Cosmos skipped it because it was cleared.
+    """Let the nodes' tasks start when dbt has ended, well or badly, but not when it could not start.
 
     Beside a running producer each of them would start twice (once to find nothing yet), and `airflow dags
     test`, which runs one task at a time, would wait for ever for a producer whose turn never comes.
@@ -89,7 +99,7 @@ def _producer_first(group: DbtTaskGroup, after: Operator) -> None:
         after >> root
         if root is not producer:
             producer >> root
-            root.trigger_rule = TriggerRule.NONE_FAILED
+            root.trigger_rule = TriggerRule.ALL_DONE_MIN_ONE_SUCCESS
 
 
 def _operator_args(dbt_vars: dict[str, str], full_refresh: str) -> dict[str, Any]:
@@ -99,4 +109,33 @@ def _operator_args(dbt_vars: dict[str, str], full_refresh: str) -> dict[str, Any
         "vars": dbt_vars,
         "full_refresh": full_refresh,
         "poke_interval": 2,
+        "pre_execute": watch_the_cleared_build,
     }
+
+
+def build_again_when_cleared(context: Context) -> None:
+    """Make a cleared producer run `dbt build` again; Cosmos skips every try of it but the first.
+
+    Airflow's hook before the producer's execute().
+    """
+    context["ti"].xcom_push(key=CLEARINGS, value=context["dag_run"].clear_number)
+    context["ti"] = _as_first_try(context["ti"])
+
+
+def watch_the_cleared_build(context: Context) -> None:
+    """Make a node's cleared task report the build that was cleared with it, if that built the node.
+
+    Airflow's hook before the task's execute(). Any other second try runs the node by itself, as Cosmos does.
+    """
+    node: Any = context["task"]
+    ti: Any = context["ti"]
+    if ti.try_number == 1:
+        return
+    built_in = ti.xcom_pull(task_ids=node.producer_task_id, key=CLEARINGS)
+    is_of_this_build = built_in == context["dag_run"].clear_number
+    if is_of_this_build and is_dbt_node_status_success(node._get_node_status(ti, context)):
+        context["ti"] = _as_first_try(ti)
+
+
+def _as_first_try(ti: Any) -> Any:
+    return ti.model_copy(update={"try_number": 1})

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from airflow.dag_processing.dagbag import DagBag
@@ -14,7 +15,7 @@ from airflow.sdk.definitions.mappedoperator import MappedOperator
 from include.settings import PROJECT_ROOT
 
 DAGS_FOLDER = PROJECT_ROOT / "dags"
-EXPECTED = {"marketing_pipeline"}
+EXPECTED = {"marketing_pipeline", "streaming_marts"}
 MAX_LINES = 80
 
 
@@ -105,19 +106,48 @@ def test_file_fits_one_screen(path: Path) -> None:
     assert not path.name.startswith("dbt_"), "Cosmos and dbt mistake such a module for their own"
 
 
-def test_every_dbt_node_has_its_task_and_its_tests(bag: DagBag) -> None:
-    """The whole project is in the DAG, and the tests of each node run after it."""
+def test_every_dbt_node_has_its_task_and_its_tests_in_one_dag(bag: DagBag) -> None:
+    """The whole project is in the DAGs, the streams in theirs, and the tests of each node run after it."""
     models = {path.stem for path in (PROJECT_ROOT / "include/dbt/models").rglob("*.sql")}
-    tasks = {task.task_id for task in bag.dags["marketing_pipeline"].tasks}
-    assert models
-    assert {f"transform.{model}.run" for model in models} <= tasks
-    assert {f"transform.{model}.test" for model in models} <= tasks
+    built = {dag_id: _built_models(bag.dags[dag_id]) for dag_id in EXPECTED}
+    streaming = {path.stem for path in (PROJECT_ROOT / "include/dbt/models/streaming").glob("*.sql")}
+    streaming |= {path.stem for path in (PROJECT_ROOT / "include/dbt/models/marts").glob("fct_*_hourly.sql")}
+
+    assert len(streaming) >= 6
+    assert built["streaming_marts"] == streaming
+    assert built["marketing_pipeline"] == models - streaming
 
 
-def test_pipeline_publishes_fct_sales_last(bag: DagBag) -> None:
-    pipeline = bag.dags["marketing_pipeline"]
-    publish = pipeline.get_task("publish")
-    assert [outlet for outlet in publish.outlets if isinstance(outlet, Asset)] == [Asset("fct_sales")]
+def _built_models(dag: DAG) -> set[str]:
+    """Return the models that the DAG runs and then tests."""
+    steps = {tuple(task.task_id.split(".")[1:]) for task in dag.tasks if "." in task.task_id}
+    return {name for name, *rest in steps if rest == ["run"] and (name, "test") in steps}
+
+
+def test_dbt_builds_what_the_dag_shows(bag: DagBag) -> None:
+    """The task that runs dbt is told the same selection as the tasks were made by."""
+    pipeline: Any = bag.dags["marketing_pipeline"].get_task("transform.dbt_producer_watcher")
+    streams: Any = bag.dags["streaming_marts"].get_task("streaming.dbt_producer_watcher")
+
+    assert (pipeline.select, pipeline.exclude) == (None, "tag:streaming")
+    assert (streams.select, streams.exclude) == ("tag:streaming", None)
+
+
+@pytest.mark.parametrize(
+    ("dag_id", "asset"),
+    [("marketing_pipeline", "fct_sales"), ("streaming_marts", "fct_bitcoin_prices_hourly")],
+)
+def test_a_dag_publishes_its_fact_last(bag: DagBag, dag_id: str, asset: str) -> None:
+    dag = bag.dags[dag_id]
+    publish = dag.get_task("publish")
+    assert [outlet for outlet in publish.outlets if isinstance(outlet, Asset)] == [Asset(asset)]
     assert not publish.downstream_task_ids
-    ends = {task.task_id for task in pipeline.tasks if not task.downstream_task_ids}
+    ends = {task.task_id for task in dag.tasks if not task.downstream_task_ids}
     assert ends == {"publish"}
+
+
+def test_nothing_is_built_from_the_streams_before_the_gate(bag: DagBag) -> None:
+    dag = bag.dags["streaming_marts"]
+    gate = dag.get_task("freshness_and_lag_gate")
+    assert {task.task_id for task in dag.roots} == {gate.task_id}
+    assert {task.task_id for task in dag.tasks} - {gate.task_id} == gate.get_flat_relative_ids(upstream=False)

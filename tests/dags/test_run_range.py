@@ -8,7 +8,7 @@ import pendulum
 import pytest
 from airflow.utils.types import DagRunType
 
-from include.dbt_tasks import RUN_VARS
+from include.dbt_tasks import RUN_VARS, STREAM_VARS
 
 NOTHING: dict[str, Any] = {"start_date": None, "end_date": None, "as_of_date": None}
 DAY = {
@@ -17,11 +17,23 @@ DAY = {
 }
 
 
-def rendered(run_type: DagRunType, params: dict[str, Any], interval: dict[str, Any]) -> dict[str, str]:
+HOUR = {
+    "data_interval_start": pendulum.datetime(2026, 1, 5, 10, tz="UTC"),
+    "data_interval_end": pendulum.datetime(2026, 1, 5, 11, tz="UTC"),
+}
+
+
+def rendered(
+    run_type: DagRunType,
+    params: dict[str, Any],
+    interval: dict[str, Any],
+    templates: dict[str, str] = RUN_VARS,
+) -> dict[str, str]:
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False)
     environment.filters["ds"] = lambda moment: moment.strftime("%Y-%m-%d")
+    environment.filters["ts"] = lambda moment: moment.isoformat()
     context = {"params": params, "dag_run": SimpleNamespace(run_type=run_type), **interval}
-    return {name: environment.from_string(text).render(context) for name, text in RUN_VARS.items()}
+    return {name: environment.from_string(text).render(context) for name, text in templates.items()}
 
 
 def test_backfill_rebuilds_its_interval() -> None:
@@ -42,3 +54,14 @@ def test_parameters_win(run_type: DagRunType) -> None:
     params = {"start_date": "2019-03-01", "end_date": "2019-04-01", "as_of_date": "2019-05-01"}
     found = rendered(run_type, params, DAY)
     assert {name: found[name] for name in params} == params
+
+
+def test_backfill_of_the_streams_rebuilds_its_hour() -> None:
+    found = rendered(DagRunType.BACKFILL_JOB, NOTHING, HOUR, STREAM_VARS)
+    assert found == {"start_date": "2026-01-05T10:00:00+00:00", "end_date": "2026-01-05T11:00:00+00:00"}
+
+
+@pytest.mark.parametrize("interval", [HOUR, {}], ids=["with a logical date", "without a logical date"])
+def test_other_runs_of_the_streams_rebuild_what_changed(interval: dict[str, Any]) -> None:
+    found = rendered(DagRunType.SCHEDULED, NOTHING, interval, STREAM_VARS)
+    assert found == {"start_date": "", "end_date": ""}
