@@ -33,11 +33,34 @@ class Settings(BaseSettings):
         "0 0 * * *",
         description="Cron of the daily batch in UTC; midnight makes an interval a day. 'none': by hand only.",
     )
+    streaming_schedule: str = Field(
+        "0 * * * *",
+        description="Cron of the streaming marts in UTC, on the hour as they are. 'none': by hand only.",
+    )
     max_rejected_share: float = Field(
         0.05, ge=0, le=1, description="Largest share of a dataset's rows that may go to quarantine."
     )
+    max_price_age_minutes: int = Field(
+        60, gt=0, description="The streaming marts wait where no price was stored for longer than this."
+    )
+    max_news_age_minutes: int = Field(
+        1440, gt=0, description="The same for the news, which stay away for hours at night."
+    )
+    max_stream_lag: int = Field(
+        10_000, ge=0, description="Most messages of a topic that may wait in Kafka when the marts are built."
+    )
     airflow_port: int = Field(
         8080, gt=0, lt=65536, description="Port of the Airflow UI and API on this machine."
+    )
+    feeds: Literal["simulator", "live", "none"] = Field(
+        "simulator",
+        description="What the local stack streams: made-up feeds, the real ones, or nothing.",
+    )
+    simulator_port: int = Field(
+        8094, gt=0, lt=65536, description="Port of the simulated feeds on this machine."
+    )
+    kafka_port: int = Field(
+        9092, gt=0, lt=65535, description="Port of the local Kafka broker; its controller takes the next one."
     )
     alert_after_minutes: int = Field(60, gt=0, description="A run that takes longer raises a deadline alert.")
 

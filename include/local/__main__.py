@@ -1,4 +1,4 @@
-"""Command line of the local stack: `python -m include.local {manifest,env,up,down,demo}`."""
+"""Command line of the local stack: `python -m include.local {manifest,kafka,env,up,down,demo}`."""
 
 import signal
 import sys
@@ -11,6 +11,8 @@ from rich.console import Console
 from include.local.airflow_api import AirflowApiError
 from include.local.demo import DemoError, run_demo, source_for
 from include.local.environment import ADMIN_USER, admin_password, shell_exports, write_env_file
+from include.local.kafka import BrokerError, uses_own_broker
+from include.local.kafka.jars import fetch_jars
 from include.local.manifest import ManifestError, refresh_manifest
 from include.local.stack import Stack, StackError
 from include.local.summary import render
@@ -30,6 +32,14 @@ def manifest() -> None:
     refresh_manifest(settings)
     if not Stack(settings).processes.running():  # env.sh describes the stack that runs
         write_env_file(settings)
+
+
+@app.command()
+def kafka() -> None:
+    """Fetch the jars of the local broker, unless no local broker is wanted."""
+    settings = get_settings()
+    if settings.feeds != "none" and uses_own_broker(settings):
+        fetch_jars()
 
 
 @app.command()
@@ -81,7 +91,7 @@ def main() -> None:
         signal.signal(signum, _exit_on_signal)
     try:
         app()
-    except (StackError, DemoError, ManifestError, AirflowApiError, NotADirectoryError) as error:
+    except (StackError, BrokerError, DemoError, ManifestError, AirflowApiError, NotADirectoryError) as error:
         Console(stderr=True, highlight=False, soft_wrap=True, markup=False).print(str(error))
         raise SystemExit(1) from None
 

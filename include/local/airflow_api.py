@@ -70,7 +70,7 @@ class TaskState:
 class AirflowApi:
     """REST v2 with a login; every method raises AirflowApiError or requests.RequestException."""
 
-    def __init__(self, url: str, user: str, password: str, timeout: float = 30) -> None:
+    def __init__(self, url: str, user: str, password: str, timeout: float = 120) -> None:
         self.url = url
         self._login = {"username": user, "password": password}
         self._timeout = timeout

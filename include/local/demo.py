@@ -1,10 +1,11 @@
-"""One run of the whole product: start the stack, trigger the DAG as a user would, stop, sum up."""
+"""One run of the whole product: start the stack, trigger the DAGs as a user would, stop, sum up."""
 
 import json
 import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,10 +18,11 @@ from include.local.environment import airflow_environment, airflow_home, sample_
 from include.local.progress import progress
 from include.local.sample_data import generate
 from include.local.stack import Stack
+from include.local.streaming import count_dead_letters
 from include.local.summary import Stage, Summary, read_warehouse
 from include.settings import Settings
 
-DAG_ID = "marketing_pipeline"
+BATCH_DAG, STREAMING_DAG = "marketing_pipeline", "streaming_marts"
 PRODUCER = "dbt_producer_watcher"  # the task that runs dbt in a Cosmos task group
 POLL_SECONDS = 0.5
 
@@ -30,27 +32,30 @@ class DemoError(RuntimeError):
 
 
 def run_demo(settings: Settings, console: Console) -> Summary:
-    """Run the pipeline once on settings.source_location and return what it made.
+    """Run every DAG once, the batch one on settings.source_location, and return what they made.
 
     Raises StackError if Airflow does not start and DemoError if the run fails; nothing is left running.
     """
     if settings.warehouse != "duckdb":
         raise DemoError("make demo runs on the embedded DuckDB: unset WAREHOUSE. For Snowflake use make up.")
     # A scheduled run must not start beside the one that is triggered here.
-    env = {**airflow_environment(settings), "PIPELINE_SCHEDULE": "none"}
-    env["SOURCE_LOCATION"] = settings.source_location
+    schedules = {"PIPELINE_SCHEDULE": "none", "STREAMING_SCHEDULE": "none"}
+    env = {**airflow_environment(settings), **schedules, "SOURCE_LOCATION": settings.source_location}
     stack = Stack(settings, env)
     began = datetime.now(UTC)
     console.print(f"Files: {settings.source_location}\nStarting Airflow at {stack.url} …")
     stack.start()  # outside: a stack that `make up` runs is refused here, and must not be stopped
     with stopped_afterwards(stack) as stop_seconds:
-        stack.wait_for_dag(DAG_ID, since=began)
-        start = Stage("start Airflow", (datetime.now(UTC) - began).total_seconds())
-        run, tasks = _run_dag(stack, settings.source_location, console)
-        if run.state != "success":
-            raise DemoError(describe_failure(run, tasks, log_root(settings, env)))
-    stages = (start, *stages_of(tasks), Stage("stop Airflow", stop_seconds[0]))
-    return read_warehouse(settings.duckdb_path, since=run.start or began, stages=stages)
+        stack.wait_for_dag(BATCH_DAG, since=began)
+        start = Stage("start the stack", (datetime.now(UTC) - began).total_seconds())
+        stages = [start, *_run_dag(stack, BATCH_DAG, {"source_location": settings.source_location}, console)]
+        if settings.feeds != "none":
+            stack.wait_for_dag(STREAMING_DAG, since=began)
+            stages += _run_dag(stack, STREAMING_DAG, {}, console)
+            dead_letters = count_dead_letters(stack.env)
+    stages.append(Stage("stop the stack", stop_seconds[0]))
+    summary = read_warehouse(settings.duckdb_path, since=began, stages=stages)
+    return summary if settings.feeds == "none" else replace(summary, dead_letters=dead_letters)
 
 
 def source_for(settings: Settings, location: str, scale: int) -> str:
@@ -99,7 +104,7 @@ def stages_of(tasks: list[TaskState]) -> tuple[Stage, ...]:
     return tuple(Stage(name, (last - first).total_seconds()) for name, (first, last) in ordered)
 
 
-def describe_failure(run: RunState, tasks: list[TaskState], logs: Path) -> str:
+def describe_failure(dag_id: str, run: RunState, tasks: list[TaskState], logs: Path) -> str:
     """Return which tasks failed, the log of each and its last error.
 
     Where a dbt build failed, the tasks that show its single nodes only repeat it, and stay out.
@@ -107,16 +112,16 @@ def describe_failure(run: RunState, tasks: list[TaskState], logs: Path) -> str:
     failed = [task for task in tasks if task.state == "failed"]
     builds = {task.stage for task in failed if task.task_id.endswith(PRODUCER)}
     failed = [task for task in failed if task.stage not in builds or task.task_id.endswith(PRODUCER)]
-    lines = [f"The run {run.run_id} ended as {run.state}."]
+    lines = [f"The run {run.run_id} of {dag_id} ended as {run.state}."]
     for task in failed:
-        log = task_log(logs, run.run_id, task)
+        log = task_log(logs, dag_id, run.run_id, task)
         lines += [f"Failed task: {task.label}", f"  log:   {log}", f"  error: {last_error(log)}"]
     return "\n".join(lines if failed else [*lines, f"No task failed; read the logs in {logs}"])
 
 
-def task_log(logs: Path, run_id: str, task: TaskState) -> Path:
+def task_log(logs: Path, dag_id: str, run_id: str, task: TaskState) -> Path:
     """Return the log file of a task's last attempt."""
-    folder = logs / f"dag_id={DAG_ID}" / f"run_id={run_id}" / f"task_id={task.task_id}"
+    folder = logs / f"dag_id={dag_id}" / f"run_id={run_id}" / f"task_id={task.task_id}"
     if task.map_index >= 0:
         folder /= f"map_index={task.map_index}"
     return folder / f"attempt={task.try_number}.log"
@@ -154,35 +159,38 @@ def _error_text(entry: dict[str, object]) -> str:
     return str(entry.get("event"))
 
 
-def _run_dag(stack: Stack, location: str, console: Console) -> tuple[RunState, list[TaskState]]:
+def _run_dag(stack: Stack, dag_id: str, conf: dict[str, str], console: Console) -> tuple[Stage, ...]:
     api = stack.api()
-    for left in api.unfinished_runs(DAG_ID):  # an interrupted demo's run would block ours
-        api.fail_run(DAG_ID, left.run_id)
-    with _unpaused(api):
-        run = api.trigger(DAG_ID, {"source_location": location})
-        console.print(f"Run {run.run_id} of DAG {DAG_ID}")
-        return _follow(stack, api, run, console)
+    for left in api.unfinished_runs(dag_id):  # an interrupted demo's run would block ours
+        api.fail_run(dag_id, left.run_id)
+    with _unpaused(api, dag_id):
+        run = api.trigger(dag_id, conf)
+        console.print(f"Run {run.run_id} of DAG {dag_id}")
+        run, tasks = _follow(stack, api, dag_id, run, console)
+    if run.state != "success":
+        raise DemoError(describe_failure(dag_id, run, tasks, log_root(stack.settings, stack.env)))
+    return stages_of(tasks)
 
 
 @contextmanager
-def _unpaused(api: AirflowApi) -> Iterator[None]:
+def _unpaused(api: AirflowApi, dag_id: str) -> Iterator[None]:
     """Let the DAG run, then leave it as it was found: `make up` starts no run unasked."""
-    dag = api.dag(DAG_ID)
-    api.set_paused(DAG_ID, paused=False)
+    dag = api.dag(dag_id)
+    api.set_paused(dag_id, paused=False)
     try:
         yield
     finally:
         if dag is not None and dag.is_paused:
             with suppress(requests.RequestException):  # a dead api-server must not hide why it died
-                api.set_paused(DAG_ID, paused=True)
+                api.set_paused(dag_id, paused=True)
 
 
 def _follow(
-    stack: Stack, api: AirflowApi, run: RunState, console: Console
+    stack: Stack, api: AirflowApi, dag_id: str, run: RunState, console: Console
 ) -> tuple[RunState, list[TaskState]]:
     """Show the run's progress until it ends; a busy api-server gets three tries.
 
-    Raises StackError if one of Airflow's processes ends meanwhile.
+    Raises StackError if one of the stack's processes ends meanwhile.
     """
     retries = Retrying(
         retry=retry_if_exception_type(requests.RequestException),
@@ -193,8 +201,8 @@ def _follow(
     with progress(console) as show:
         while True:
             stack.refuse_if_one_ended()
-            run = retries(api.run, DAG_ID, run.run_id)
-            tasks = retries(api.tasks, DAG_ID, run.run_id)
+            run = retries(api.run, dag_id, run.run_id)
+            tasks = retries(api.tasks, dag_id, run.run_id)
             show(tasks)
             if run.state not in UNFINISHED_RUNS:
                 return run, tasks

@@ -11,6 +11,7 @@ from pathlib import Path
 from cryptography.fernet import Fernet
 
 from include.local.sqlite_savepoints import LOCAL_SETTINGS
+from include.local.streaming import broker_environment
 from include.settings import PROJECT_ROOT, Settings
 
 ADMIN_USER = "admin"
@@ -21,13 +22,13 @@ def airflow_environment(settings: Settings, base: Mapping[str, str] | None = Non
     """Return the whole environment of a child process, on top of base (default: this process's own).
 
     A variable that base already holds wins over a default here. Only the places and addresses that
-    follow from a setting do not give way: change LOCAL_DIR, DUCKDB_PATH or AIRFLOW_PORT instead.
+    follow from a setting do not give way: change LOCAL_DIR, DUCKDB_PATH, AIRFLOW_PORT or KAFKA_PORT instead.
     """
     base = os.environ if base is None else base
     return {
         **_defaults(settings),
         **base,
-        **_follows_from_settings(settings),
+        **_follows_from_settings(settings, base),
         "PATH": _prepend(VENV_BIN, base.get("PATH")),
         "PYTHONPATH": _prepend(PROJECT_ROOT, base.get("PYTHONPATH")),
         # Tasks talk to the api-server on this machine, which no proxy can reach.
@@ -38,7 +39,7 @@ def airflow_environment(settings: Settings, base: Mapping[str, str] | None = Non
 def shell_exports(settings: Settings, base: Mapping[str, str] | None = None) -> str:
     """Return `export K=V` lines that give a shell the same environment; they hold paths, never a secret."""
     env = airflow_environment(settings, base)
-    names = sorted({*_defaults(settings), *_follows_from_settings(settings)})
+    names = sorted({*_defaults(settings), *_follows_from_settings(settings, env)})
     lines = [f"export {name}={shlex.quote(env[name])}" for name in names]
     lines += [
         f'export PATH={shlex.quote(str(VENV_BIN))}:"$PATH"',
@@ -82,8 +83,8 @@ def admin_password(env: Mapping[str, str]) -> str:
     return str(json.loads(_passwords_file(env).read_text(encoding="utf-8"))[ADMIN_USER])
 
 
-def _follows_from_settings(settings: Settings) -> dict[str, str]:
-    """Return what must match LOCAL_DIR, DUCKDB_PATH and AIRFLOW_PORT, whatever the shell says.
+def _follows_from_settings(settings: Settings, base: Mapping[str, str]) -> dict[str, str]:
+    """Return what must match LOCAL_DIR, DUCKDB_PATH and the ports, whatever the shell says.
 
     An AIRFLOW_HOME of another project must never be migrated or cleared by our demo.
     """
@@ -98,6 +99,7 @@ def _follows_from_settings(settings: Settings) -> dict[str, str]:
         "AIRFLOW__API__PORT": str(port),
         "AIRFLOW__API__BASE_URL": f"http://localhost:{port}",
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{port}/execution/",
+        **broker_environment(settings, base),
     }
 
 

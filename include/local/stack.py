@@ -1,4 +1,4 @@
-"""Airflow's four processes on this machine: start them, know that they are healthy, stop them."""
+"""The product's processes on this machine: start them, know that they are healthy, stop them."""
 
 import os
 import socket
@@ -24,7 +24,15 @@ from include.local.environment import (
     ensure_secrets,
     write_env_file,
 )
+from include.local.kafka import prepare_broker
 from include.local.processes import Command, ProcessSet, tail
+from include.local.streaming import (
+    BROKER,
+    feeds_environment,
+    streaming_commands,
+    streaming_ports,
+    unhealthy_workers,
+)
 from include.settings import PROJECT_ROOT, Settings
 
 AIRFLOW = str(VENV_BIN / "airflow")
@@ -68,14 +76,19 @@ class Stack:
         """
         self._refuse_if_running()
         self._refuse_if_port_busy()
+        streaming = self._prepared_streaming()
         self.settings.duckdb_path.parent.mkdir(parents=True, exist_ok=True)
         ensure_secrets(self.settings, self.env)
         write_env_file(self.settings)
         self._migrate_database()
         started_at = datetime.now(UTC)
         try:
-            self.processes.start(COMPONENTS, self.env, PROJECT_ROOT)
+            env = {**self.env, **feeds_environment(self.settings, self.env)}
+            self.processes.start((*COMPONENTS, *streaming), env, PROJECT_ROOT)
             self._wait(lambda: self._is_healthy(started_at), "Airflow is not healthy", timeout)
+            self._wait(
+                lambda: not unhealthy_workers(self.settings), "The Kafka workers are not healthy", timeout
+            )
             self.api().set_pool(POOL, POOL_SLOTS, "Tasks that write to the warehouse: DuckDB has one writer.")
         except BaseException:
             self.stop()
@@ -103,17 +116,18 @@ class Stack:
             raise StackError(f"The stack is already running at {self.url}. Stop it first: make down")
         self.stop()  # what a crash left: a dead component's children, a stale record
 
+    def _prepared_streaming(self) -> tuple[Command, ...]:
+        """Return the commands of the streaming part, with all that the broker needs in place."""
+        commands = streaming_commands(self.settings, self.env)
+        if any(command.name == BROKER for command in commands):
+            prepare_broker(self.settings)
+        return commands
+
     def _refuse_if_port_busy(self) -> None:
-        host, port = self.env.get("AIRFLOW__API__HOST", "127.0.0.1"), self.settings.airflow_port
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((host, port))
-            except OSError as error:
-                raise StackError(
-                    f"Port {port} of {host} is taken ({error.strerror}). "
-                    f"Choose another one, for example AIRFLOW_PORT={port + 10}"
-                ) from error
+        api_host = self.env.get("AIRFLOW__API__HOST", "127.0.0.1")
+        _refuse_if_taken(api_host, self.settings.airflow_port, "AIRFLOW_PORT")
+        for port, setting in streaming_ports(self.settings, self.env):
+            _refuse_if_taken("127.0.0.1", port, setting)
 
     def _migrate_database(self) -> None:
         """Create or upgrade Airflow's database, unless this very version has done so before (saves 5 s)."""
@@ -154,6 +168,18 @@ class Stack:
             if time.monotonic() > deadline:
                 raise StackError(f"{complaint} after {timeout:.0f} s. Read the logs in {self.log_dir}")
             time.sleep(0.3)
+
+
+def _refuse_if_taken(host: str, port: int, setting: str) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise StackError(
+                f"Port {port} of {host} is taken ({error.strerror}). "
+                f"Choose another one, for example {setting}={port + 10}"
+            ) from error
 
 
 def _let_readers_and_a_writer_work_together(database: Path) -> None:

@@ -19,8 +19,9 @@ select table_schema || '.' || table_name
 from information_schema.tables
 where (table_schema = 'raw' and list_contains(?, table_name))
    or (table_schema = 'staging' and table_name like '%quarantine%')
+   or (table_schema = 'streaming' and table_type = 'BASE TABLE' and table_name <> 'kafka_offsets')
    or table_schema in ('analytics', 'snapshots')
-order by list_position(['raw', 'staging', 'analytics', 'snapshots'], table_schema), table_name
+order by list_position(['raw', 'streaming', 'staging', 'analytics', 'snapshots'], table_schema), table_name
 """
 
 # A retried node has several results: the last one counts.
@@ -43,6 +44,30 @@ select
     sum(net_sales_amount), sum(discount_amount), sum(gst_amount), sum(delivery_amount), sum(total_amount),
     count(distinct customer_id), (select count(*) from analytics.fct_orders)
 from analytics.fct_sales
+"""
+
+# A feed without an event has no latency; the newest price is the live view's, not dbt's last run's.
+_STREAMS = """
+with latencies as (
+    select kafka_topic, epoch(ingested_at - kafka_timestamp) as seconds
+    from (
+        select kafka_topic, ingested_at, kafka_timestamp from streaming.bitcoin_prices_raw
+        union all
+        select kafka_topic, ingested_at, kafka_timestamp from streaming.news_events_raw
+    )
+    where ingested_at >= ?
+)
+select kafka_topic, count(*), median(seconds), quantile_cont(seconds, 0.99)
+from latencies
+group by 1
+order by 1
+"""
+
+_NEWEST_PRICE = """
+select coin, price_usd, event_timestamp
+from streaming.bitcoin_prices_live
+order by event_timestamp desc
+limit 1
 """
 
 
@@ -76,8 +101,27 @@ class Money:
 
 
 @dataclass(frozen=True)
+class StreamState:
+    """New events of one topic, and the seconds from Kafka to the commit in the warehouse."""
+
+    topic: str
+    events: int
+    median_latency: float
+    p99_latency: float
+
+
+@dataclass(frozen=True)
+class Price:
+    """A coin's newest price in US dollars."""
+
+    coin: str
+    usd: Decimal
+    observed_at: datetime
+
+
+@dataclass(frozen=True)
 class Summary:
-    """The outcome of one run."""
+    """The outcome of one run; without the streaming part, streams is empty and its figures are None."""
 
     rows: dict[str, int]
     tests: DataTests
@@ -85,10 +129,13 @@ class Summary:
     orders: int
     customers: int
     stages: tuple[Stage, ...]
+    streams: tuple[StreamState, ...] = ()
+    newest_price: Price | None = None
+    dead_letters: int | None = None
 
 
 def read_warehouse(duckdb_path: Path, since: datetime, stages: Iterable[Stage] = ()) -> Summary:
-    """Read the outcome from the DuckDB file; tests are those that completed at or after since (aware).
+    """Read the outcome from the DuckDB file; tests and events are those at or after since (aware).
 
     Raises duckdb.Error if a table of the star schema is missing.
     """
@@ -98,8 +145,21 @@ def read_warehouse(duckdb_path: Path, since: datetime, stages: Iterable[Stage] =
         rows = {name: _one_row(connection, f"select count(*) from {name}")[0] for name in names}  # noqa: S608
         *amounts, customers, orders = _one_row(connection, _MONEY)
         tests = DataTests(*_one_row(connection, _TESTS, [since]))
+        streams, price = _streaming(connection, since) if _has_stream(rows) else ((), None)
     money = Money(*(amount or Decimal(0) for amount in amounts))
-    return Summary(rows, tests, money, orders, customers, tuple(stages))
+    return Summary(rows, tests, money, orders, customers, tuple(stages), streams, price)
+
+
+def _has_stream(rows: dict[str, int]) -> bool:
+    return "streaming.stg_bitcoin" in rows
+
+
+def _streaming(
+    connection: duckdb.DuckDBPyConnection, since: datetime
+) -> tuple[tuple[StreamState, ...], Price | None]:
+    streams = tuple(StreamState(*row) for row in connection.execute(_STREAMS, [since]).fetchall())
+    price = _one_row(connection, _NEWEST_PRICE)
+    return streams, Price(*price) if price else None
 
 
 def render(summary: Summary) -> RenderableType:
@@ -118,9 +178,25 @@ def render(summary: Summary) -> RenderableType:
     return Group(
         _table("Rows", {name: f"{count:,}" for name, count in summary.rows.items()}),
         _table("Sales", figures),
+        *([_table("Streams", _stream_figures(summary))] if summary.streams else []),
         _table("Stage (seconds)", {stage.name: f"{stage.seconds:.1f}" for stage in summary.stages}),
         f"\nTests: {tests.passed:,} passed, {tests.warned:,} warned, {tests.failed:,} failed{skipped}",
     )
+
+
+def _stream_figures(summary: Summary) -> dict[str, str]:
+    figures = {}
+    for one in summary.streams:
+        figures[f"{one.topic}: new events"] = f"{one.events:,}"
+        latency = f"{one.median_latency:.1f} s, {one.p99_latency:.1f} s"
+        figures[f"{one.topic}: Kafka to warehouse (median, p99)"] = latency
+    if summary.dead_letters is not None:
+        figures["Dead letters"] = f"{summary.dead_letters:,}"
+    if price := summary.newest_price:
+        figures[f"Newest price of {price.coin} (USD)"] = (
+            f"{price.usd:,.2f} at {price.observed_at:%H:%M:%S} UTC"
+        )
+    return figures
 
 
 def _table(title: str, figures: dict[str, str]) -> Table:

@@ -1,7 +1,7 @@
 """The interface that both warehouses serve."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +44,16 @@ class Session(ABC):
         `metadata` becomes constant columns beside them, `_source_row` counts the file's rows from 1.
         Call it after `prepare_load()`, inside `transaction()`.
         Raises LoadError where the file cannot be read.
+        """
+
+    @abstractmethod
+    def insert_rows(
+        self, table: str, columns: Mapping[str, Sequence[Any]], json_columns: Collection[str] = ()
+    ) -> None:
+        """Append rows in bulk, given as one list of values a column; all lists are of one length.
+
+        A column holds text, whole numbers or aware times, and None; a column named in `json_columns` holds
+        JSON as text. Call it inside `transaction()`: on Snowflake a large load is several statements.
         """
 
     @contextmanager

@@ -1,14 +1,15 @@
 """DuckDB: an embedded file with one writer process at a time."""
 
+import datetime as dt
 import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import duckdb
-from tenacity import before_sleep_log, retry, retry_if_exception, stop_after_delay, wait_random_exponential
+from tenacity import Retrying, before_sleep_log, retry_if_exception, stop_after_delay, wait_random_exponential
 
 from include.warehouse.base import CsvFile, LoadError, Session, Warehouse
 
@@ -61,6 +62,28 @@ class DuckDBSession(Session):
         )
         return int(inserted[0][0])
 
+    def insert_rows(
+        self, table: str, columns: Mapping[str, Sequence[Any]], json_columns: Collection[str] = ()
+    ) -> None:
+        """See Session; Arrow is the quickest way in: lists as parameters take three times the time."""
+        names = ", ".join(columns)
+        self._connection.register("new_rows", _arrow_table(columns))
+        self.execute(f"insert into {table} ({names}) select {names} from new_rows")  # noqa: S608 (our names)
+        # Not after an error: in a failed transaction it would raise another one, which hides the first.
+        self._connection.unregister("new_rows")
+
+
+def _arrow_table(columns: Mapping[str, Sequence[Any]]) -> Any:
+    """Return the columns as an Arrow table; times become UTC, each from its own zone."""
+    import pyarrow as pa  # type: ignore[import-untyped]  # noqa: PLC0415 (slow to import, and few need it)
+
+    def column(values: Sequence[Any]) -> Any:
+        first = next((value for value in values if value is not None), None)
+        kind = pa.timestamp("us", tz="UTC") if isinstance(first, dt.datetime) else None
+        return pa.array(values, kind)
+
+    return pa.table({name: column(values) for name, values in columns.items()})
+
 
 def _reason(error: Exception) -> str:
     """Return DuckDB's complaint as one short line: where and what, without advice on its reader's options."""
@@ -75,27 +98,32 @@ def _reason(error: Exception) -> str:
 class DuckDBWarehouse(Warehouse):
     """The file at `path`, made on first use."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, lock_timeout_seconds: float = LOCK_TIMEOUT_SECONDS) -> None:
         self.path = path
+        self._lock_timeout_seconds = lock_timeout_seconds
 
     @contextmanager
     def session(self) -> Iterator[DuckDBSession]:
-        """See Warehouse; waits up to LOCK_TIMEOUT_SECONDS while another process holds the file."""
+        """See Warehouse; waits up to `lock_timeout_seconds` while another process holds the file."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        connection = self._connect()
+        connection = self._waiting_for_lock(self._connect)
         try:
             yield DuckDBSession(connection)
         finally:
             connection.close()
 
-    @retry(
-        retry=retry_if_exception(_is_lock_conflict),
-        wait=wait_random_exponential(multiplier=0.1, max=5),
-        stop=stop_after_delay(LOCK_TIMEOUT_SECONDS),
-        before_sleep=before_sleep_log(log, logging.INFO),
-        reraise=True,
-    )
+    @property
+    def _waiting_for_lock(self) -> Retrying:
+        return Retrying(
+            retry=retry_if_exception(_is_lock_conflict),
+            wait=wait_random_exponential(multiplier=0.1, max=5),
+            stop=stop_after_delay(self._lock_timeout_seconds),
+            before_sleep=before_sleep_log(log, logging.INFO),
+            reraise=True,
+        )
+
     def _connect(self) -> duckdb.DuckDBPyConnection:
         connection = duckdb.connect(str(self.path))
         connection.execute("set TimeZone = 'UTC'")
+        connection.execute("set enable_progress_bar = false")  # it would go into the log, on stdout
         return connection

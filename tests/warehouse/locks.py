@@ -6,12 +6,26 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-HOLD = "import duckdb, sys; lock = duckdb.connect(sys.argv[1]); print('held', flush=True); sys.stdin.read()"
+HOLD = """
+import sys, time, duckdb
+
+deadline = time.monotonic() + 30
+while True:
+    try:
+        lock = duckdb.connect(sys.argv[1])
+        break
+    except duckdb.IOException:
+        if time.monotonic() > deadline:
+            raise
+        time.sleep(0.005)
+print("held", flush=True)
+sys.stdin.read()
+"""
 
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Let another process hold the file until the block ends."""
+    """Let another process hold the file until the block ends, as soon as nobody else does."""
     with subprocess.Popen(
         [sys.executable, "-c", HOLD, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as holder:

@@ -101,3 +101,9 @@ def test_times_come_back_in_utc(tmp_path: Path) -> None:
 
     assert found == noon
     assert found.utcoffset() == dt.timedelta(0)
+
+
+def test_no_progress_bar_goes_to_stdout(tmp_path: Path) -> None:
+    """DuckDB would draw one during a statement of more than two seconds, which is no line of a JSON log."""
+    with DuckDBWarehouse(tmp_path / "w.duckdb").session() as session:
+        assert session.execute("select current_setting('enable_progress_bar')") == [(False,)]

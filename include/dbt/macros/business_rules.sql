@@ -27,3 +27,30 @@
 {% macro as_of_date(newest_day) -%}
     coalesce(cast({{ "'" ~ var('as_of_date') ~ "'" if var('as_of_date') else 'null' }} as date), {{ newest_day }})
 {%- endmacro %}
+
+{# Change in per cent of the old value. #}
+{% macro percent_change(old, new) -%}
+    cast(round(({{ new }} - {{ old }}) * 100 / nullif({{ old }}, 0), 4) as decimal(28, 4))
+{%- endmacro %}
+
+{# Volatility class of an hour by the range of its prices, (high - low) in per cent of the opening price:
+   Low < 0.5 <= Medium < 1.5 <= High < 3 <= Extreme. #}
+{% macro volatility_class(range_pct) -%}
+    case
+        when {{ range_pct }} < 0.5 then 'Low'
+        when {{ range_pct }} < 1.5 then 'Medium'
+        when {{ range_pct }} < 3 then 'High'
+        when {{ range_pct }} >= 3 then 'Extreme'
+    end
+{%- endmacro %}
+
+{# Whether a text (not null) has one of the words of crypto currencies in it, in any case: `crypto` and `Bitcoin's`,
+   not `cryptography`. #}
+{% macro mentions_crypto(text) -%}
+    {{ matches_pattern('lower(' ~ text ~ ')', "'(^|[^a-z0-9_])(" ~ crypto_words() | join('|') ~ ")([^a-z0-9_]|$)'") }}
+{%- endmacro %}
+
+{% macro crypto_words() -%}
+    {{ return(['altcoins?', 'bitcoins?', 'blockchains?', 'btc', 'cryptos?', 'cryptocurrency', 'cryptocurrencies',
+               'ethereum', 'stablecoins?']) }}
+{%- endmacro %}

@@ -64,3 +64,59 @@
 {% macro snowflake__in_transaction(statements) -%}
     {{ return(snowflake_dml_explicit_transaction(statements)) }}
 {%- endmacro %}
+
+
+{# The type of a column that holds JSON. #}
+{% macro json_type() -%}
+    {{ return(adapter.dispatch('json_type')()) }}
+{%- endmacro %}
+
+{% macro duckdb__json_type() -%}
+    json
+{%- endmacro %}
+
+{% macro snowflake__json_type() -%}
+    variant
+{%- endmacro %}
+
+
+{# The value of a key of a JSON object as text; null where the key is missing or null. #}
+{% macro json_text(column, key) -%}
+    {{ return(adapter.dispatch('json_text')(column, key)) }}
+{%- endmacro %}
+
+{% macro duckdb__json_text(column, key) -%}
+    json_extract_string({{ column }}, '$.{{ key }}')
+{%- endmacro %}
+
+{% macro snowflake__json_text(column, key) -%}
+    cast(get_path({{ column }}, '{{ key }}') as varchar)
+{%- endmacro %}
+
+
+{# The hour in UTC that a time lies in, whatever the session's zone or the time's own. #}
+{% macro utc_hour(moment) -%}
+    {{ return(adapter.dispatch('utc_hour')(moment)) }}
+{%- endmacro %}
+
+{% macro duckdb__utc_hour(moment) -%}
+    date_trunc('hour', {{ moment }} at time zone 'UTC') at time zone 'UTC'
+{%- endmacro %}
+
+{% macro snowflake__utc_hour(moment) -%}
+    cast(date_trunc('hour', convert_timezone('UTC', {{ moment }})) as timestamp_tz)
+{%- endmacro %}
+
+
+{# Whether a part of the text matches a regular expression, an SQL literal without backslashes. #}
+{% macro matches_pattern(text, pattern) -%}
+    {{ return(adapter.dispatch('matches_pattern')(text, pattern)) }}
+{%- endmacro %}
+
+{% macro duckdb__matches_pattern(text, pattern) -%}
+    regexp_matches({{ text }}, {{ pattern }})
+{%- endmacro %}
+
+{% macro snowflake__matches_pattern(text, pattern) -%}
+    regexp_instr({{ text }}, {{ pattern }}) > 0
+{%- endmacro %}

@@ -1,0 +1,136 @@
+"""The events on the topics: what a valid one holds, and what identifies it."""
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Annotated, Any
+
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic_core import to_jsonable_python
+
+PRICES_TOPIC = "bitcoin-prices"
+NEWS_TOPIC = "news-events"
+
+
+def _iso_time(value: object) -> object:
+    if isinstance(value, str | datetime):
+        return value
+    raise ValueError("a time is ISO 8601 text")
+
+
+def _ascii_number(value: object) -> object:
+    if isinstance(value, str) and not value.isascii():
+        raise ValueError("a number has the digits 0 to 9")
+    return value
+
+
+# Whatever is valid here must be typed by the warehouse, too: within its range of years and decimal(18, 8).
+Text = Annotated[str, StringConstraints(min_length=1)]
+Time = Annotated[
+    AwareDatetime,
+    Field(gt=datetime(1, 1, 2, tzinfo=UTC), lt=datetime(9999, 12, 30, tzinfo=UTC)),
+    BeforeValidator(_iso_time),
+]
+
+
+class Event(BaseModel):
+    """One JSON object in UTF-8; unknown fields are kept."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    event_id: Text
+    fetched_at: Time
+
+    @property
+    def event_timestamp(self) -> datetime:
+        """When it happened, as its provider says."""
+        raise NotImplementedError
+
+    @property
+    def key(self) -> str:
+        """What the event is about; Kafka keeps the order of events with the same key."""
+        raise NotImplementedError
+
+    def to_json(self) -> bytes:
+        """Return the message: a JSON object in UTF-8; decimals are numbers, with all their digits."""
+        fields = (f"{json.dumps(name)}: {_json(value)}" for name, value in self.model_dump().items())
+        return f"{{{', '.join(fields)}}}".encode()
+
+
+class BitcoinPrice(Event):
+    """The price of a coin; event_id is the coin and the provider's last-updated time."""
+
+    coin: Text
+    price_usd: Annotated[
+        Decimal, Field(gt=Decimal("9e-9"), lt=10**10, allow_inf_nan=False), BeforeValidator(_ascii_number)
+    ]
+    change_24h_pct: (
+        Annotated[
+            Decimal, Field(gt=-(10**10), lt=10**10, allow_inf_nan=False), BeforeValidator(_ascii_number)
+        ]
+        | None
+    )
+    observed_at: Time
+
+    @property
+    def event_timestamp(self) -> datetime:
+        """See Event."""
+        return self.observed_at
+
+    @property
+    def key(self) -> str:
+        """See Event."""
+        return self.coin
+
+
+class NewsEvent(Event):
+    """A news article; event_id comes from its URL and the time it was published."""
+
+    source_name: Text
+    headline: Text
+    description: str | None
+    url: Text
+    author: str | None
+    category: str | None
+    published_at: Time
+
+    @property
+    def event_timestamp(self) -> datetime:
+        """See Event."""
+        return self.published_at
+
+    @property
+    def key(self) -> str:
+        """See Event."""
+        return self.url
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A topic, the events on it and the raw table they land in."""
+
+    topic: str
+    event: type[Event]
+    table: str
+
+    @property
+    def dead_letter_topic(self) -> str:
+        """The topic of the messages that are no such event."""
+        return f"{self.topic}.dlq"
+
+
+STREAMS = {
+    stream.topic: stream
+    for stream in (
+        Stream(PRICES_TOPIC, BitcoinPrice, "streaming.bitcoin_prices_raw"),
+        Stream(NEWS_TOPIC, NewsEvent, "streaming.news_events_raw"),
+    )
+}
+
+
+def _json(value: Any) -> str:
+    """Return a value as JSON; the standard encoder would take a Decimal through a float or a string."""
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    return json.dumps(to_jsonable_python(value), ensure_ascii=False)

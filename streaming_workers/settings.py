@@ -1,0 +1,133 @@
+"""Every setting of the streaming workers, read from the environment, with its default and its meaning.
+
+The warehouse is the one that `include.settings` names: both parts of the product write to the same.
+"""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from aiokafka.helpers import create_ssl_context
+from pydantic import Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+_CONFIG = SettingsConfigDict(
+    extra="ignore",
+    frozen=True,
+    env_ignore_empty=True,
+    hide_input_in_errors=True,  # an error would show the secrets
+)
+
+
+class KafkaSettings(BaseSettings):
+    """How to reach the brokers, and how topics are made; the variable is KAFKA_ and the field's name."""
+
+    model_config = SettingsConfigDict(**_CONFIG, env_prefix="KAFKA_")
+
+    bootstrap_servers: str = Field("localhost:9092", description="Brokers, host:port, comma-separated.")
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="How to talk to the brokers."
+    )
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        "SCRAM-SHA-512", description="How to log in, with a SASL protocol."
+    )
+    sasl_username: str | None = Field(None, description="Name to log in with.")
+    sasl_password: SecretStr | None = Field(None, description="Password to log in with.")
+    ssl_cafile: Path | None = Field(
+        None, description="PEM file of the brokers' authority; default: the system's."
+    )
+    ssl_certfile: Path | None = Field(None, description="PEM file of the client's certificate.")
+    ssl_keyfile: Path | None = Field(None, description="PEM file of the client's key.")
+    partitions: int = Field(3, gt=0, description="Partitions of a topic that is made here.")
+    replication: int = Field(1, gt=0, description="Replicas of a topic that is made here; 3 in production.")
+    retention_hours: int = Field(
+        168,
+        gt=0,
+        description="Hours that a topic made here keeps an event; dead letters stay four times as long.",
+    )
+
+    @model_validator(mode="after")
+    def _has_a_login(self) -> "KafkaSettings":
+        if self.security_protocol.startswith("SASL") and not (self.sasl_username and self.sasl_password):
+            raise ValueError(
+                f"KAFKA_SECURITY_PROTOCOL={self.security_protocol} needs KAFKA_SASL_USERNAME"
+                " and KAFKA_SASL_PASSWORD"
+            )
+        return self
+
+    def client_arguments(self) -> dict[str, Any]:
+        """Return what every aiokafka client takes, secrets in clear: for no log and no message."""
+        arguments: dict[str, Any] = {
+            "bootstrap_servers": self.bootstrap_servers,
+            "security_protocol": self.security_protocol,
+        }
+        if self.security_protocol.endswith("SSL"):
+            arguments["ssl_context"] = create_ssl_context(
+                cafile=_text(self.ssl_cafile),
+                certfile=_text(self.ssl_certfile),
+                keyfile=_text(self.ssl_keyfile),
+            )
+        if self.security_protocol.startswith("SASL") and self.sasl_password:
+            arguments |= {
+                "sasl_mechanism": self.sasl_mechanism,
+                "sasl_plain_username": self.sasl_username,
+                "sasl_plain_password": self.sasl_password.get_secret_value(),
+            }
+        return arguments
+
+
+class ProducerSettings(BaseSettings):
+    """Settings of the producer; the variable is the field's name in upper case."""
+
+    model_config = _CONFIG
+
+    coingecko_url: str = Field("https://api.coingecko.com/api/v3", description="Base URL of the price feed.")
+    coingecko_api_key: SecretStr | None = Field(None, description="Demo key of CoinGecko; works without.")
+    coingecko_coins: str = Field("bitcoin", description="CoinGecko ids of the coins, comma-separated.")
+    price_interval_seconds: float = Field(30, gt=0, description="Seconds between two looks at the prices.")
+    newsapi_url: str = Field("https://newsapi.org/v2", description="Base URL of the news feed.")
+    newsapi_key: SecretStr | None = Field(None, description="Key of NewsAPI; without it the feed stays off.")
+    newsapi_category: str = Field("business", description="Category of the top headlines.")
+    newsapi_country: str = Field("us", description="Country of the top headlines.")
+    newsapi_query: str = Field("", description="Words that a headline must hold; empty: any.")
+    news_interval_seconds: float = Field(60, gt=0, description="Seconds between two looks at the news.")
+    http_timeout_seconds: float = Field(10, gt=0, description="Seconds that a feed may take to answer.")
+    http_retries: int = Field(3, ge=0, description="Further tries of one look at a feed.")
+    producer_metrics_port: int = Field(
+        9108, ge=0, lt=65536, description="Port of /metrics and /healthz; 0: none."
+    )
+
+
+class ConsumerSettings(BaseSettings):
+    """Settings of the consumer; the variable is CONSUMER_ and the field's name."""
+
+    model_config = SettingsConfigDict(**_CONFIG, env_prefix="CONSUMER_")
+
+    batch_rows: int = Field(50_000, gt=0, description="Most events that are stored at once.")
+    batch_bytes: int = Field(
+        67_108_864, gt=0, description="Most bytes of events that are stored at once; bounds the memory."
+    )
+    batch_seconds: float = Field(1, gt=0, description="Longest time that an event waits for others.")
+    max_event_bytes: int = Field(
+        262_144, gt=0, description="A longer event goes to the dead letters (Kafka's own limit is 1 MiB)."
+    )
+    session_timeout_seconds: float = Field(
+        30, gt=0, description="The group takes a silent consumer's partitions after this time."
+    )
+    stall_seconds: float = Field(
+        120, gt=0, description="/healthz turns red when there is lag and nothing was stored for this long."
+    )
+    metrics_port: int = Field(9109, ge=0, lt=65536, description="Port of /metrics and /healthz; 0: none.")
+
+
+class MonitoringSettings(BaseSettings):
+    """Settings of both workers' monitoring; the variable is the field's name in upper case."""
+
+    model_config = _CONFIG
+
+    metrics_host: str = Field(
+        "127.0.0.1", description="Address that /metrics and /healthz listen on; 0.0.0.0 in a container."
+    )
+
+
+def _text(path: Path | None) -> str | None:
+    return str(path) if path else None

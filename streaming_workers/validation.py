@@ -1,0 +1,50 @@
+"""What makes a message a valid event; everything else is a dead letter."""
+
+import json
+from datetime import datetime
+from typing import NamedTuple, NoReturn
+
+from pydantic import ValidationError
+
+from streaming_workers.events import Stream
+
+
+class InvalidEventError(ValueError):
+    """The message is no event; the message of the error says why, without the values in it."""
+
+
+class ValidEvent(NamedTuple):
+    """What the raw table holds of an event beside its place in Kafka; event_timestamp is aware."""
+
+    event_id: str
+    event_timestamp: datetime
+    payload: str
+
+
+def parse_event(stream: Stream, value: bytes | None, max_bytes: int) -> ValidEvent:
+    """Return the event in a message's value; the payload is the value as it came.
+
+    Raises InvalidEventError. Whatever passes here must be JSON to every warehouse: one that refused a row
+    would hold up its partition for ever.
+    """
+    if value is None:
+        raise InvalidEventError("the message has no value")
+    if len(value) > max_bytes:
+        raise InvalidEventError(f"the message has {len(value)} bytes, more than the {max_bytes} allowed")
+    try:
+        event = stream.event.model_validate_json(value)
+        # pydantic takes these for numbers, JSON has no such thing; a single letter is looked for much faster.
+        if (b"N" in value and b"NaN" in value) or (b"I" in value and b"Infinity" in value):
+            json.loads(value, parse_constant=_refuse_constant)
+    except ValidationError as error:
+        raise InvalidEventError(_complaints(error)) from error
+    return ValidEvent(event.event_id, event.event_timestamp, value.decode())
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise InvalidEventError(f"{name} is no JSON")
+
+
+def _complaints(error: ValidationError) -> str:
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    return "; ".join(": ".join([*(str(part) for part in one["loc"]), one["msg"]]) for one in found)
