@@ -1,0 +1,139 @@
+"""The model card: one page of Markdown that says what a version is, how good it is and how to use it."""
+
+from collections.abc import Iterable, Sequence
+
+import pandas as pd
+
+from ml.archetypes import ARCHETYPES
+from ml.evaluation import Migrations
+from ml.features import FEATURES
+from ml.gate import GateResult
+from ml.segmentation import MODEL_FEATURES
+
+_USE = """\
+Groups the shop's customers for campaigns and reports. A segment describes past orders; it does not predict.
+Not for decisions about a single person (credit, prices, service), and not for customers without an order:
+they are in no segment.
+"""
+
+
+def write_card(
+    *,
+    version: str,
+    summary: pd.DataFrame,
+    gate: GateResult,
+    selection: pd.DataFrame,
+    migrations: Migrations | None,
+    facts: Sequence[tuple[str, object]],
+) -> str:
+    """Return the card; `summary` is that of summarize_segments, `facts` are names and values to list."""
+    used = {
+        one.name: f"log1p(x / {one.unit:g}), standardised, weight {one.weight:g}" for one in MODEL_FEATURES
+    }
+    sections = [
+        f"# Customer segments {version}",
+        _bullets(facts),
+        "## Use",
+        _USE.strip(),
+        "## Segments",
+        _segments(summary),
+        "## What each segment means",
+        _meanings(summary),
+        "## Features",
+        _table(
+            ["Feature", "Meaning", "In the model"],
+            [(one.name, one.meaning, used.get(one.name, "no, only described")) for one in FEATURES],
+        ),
+        "## Gate",
+        _gate(gate),
+        "## Choice of k",
+        "Five segments are a business choice: each has a name and a campaign of its own. Statistics alone"
+        " would often take fewer.",
+        _table(list(selection.columns), [_cells(row) for row in selection.itertuples(index=False)]),
+        "## Customers who moved since the version before",
+        _migrations(migrations, summary),
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def _segments(summary: pd.DataFrame) -> str:
+    header = [
+        *("Id", "Segment", "Customers", "Share", "Revenue, USD", "Share"),
+        *("Orders each", "Order value, USD", "Days since last order"),
+    ]
+    rows = [
+        (
+            segment_id,
+            one.segment_name,
+            one.customers,
+            f"{one.customer_share:.1%}",
+            f"{one.revenue:,.2f}",
+            f"{one.revenue_share:.1%}",
+            f"{one.frequency:.1f}",
+            f"{one.average_order_value:.2f}",
+            f"{one.recency_days:.0f}",
+        )
+        for segment_id, one in summary.iterrows()
+    ]
+    return _table(header, rows)
+
+
+def _meanings(summary: pd.DataFrame) -> str:
+    return _bullets(
+        (f"**{one.name}**", f"{one.meaning} {one.action}")
+        for one in ARCHETYPES
+        if one.segment_id in summary.index
+    )
+
+
+def _gate(gate: GateResult) -> str:
+    table = _table(
+        ["Figure", "Value", "Limit", ""],
+        [
+            (
+                one.name,
+                f"{one.value:.3f}",
+                f"{'≥' if one.at_least else '≤'} {one.limit:g}",
+                _verdict(one.passed),
+            )
+            for one in gate.checks
+        ],
+    )
+    return "\n\n".join([table, *(f"- {finding}" for finding in gate.findings)])
+
+
+def _migrations(migrations: Migrations | None, summary: pd.DataFrame) -> str:
+    if migrations is None:
+        return "This is the first version."
+    names = summary["segment_name"].to_dict()
+    changes = migrations.moves.query("from_segment_id != to_segment_id").sort_values(
+        "customers", ascending=False
+    )
+    text = (
+        f"{migrations.share:.1%} of {migrations.customers_in_both} customers moved;"
+        f" {migrations.joined} are new, {migrations.left} are gone."
+    )
+    if changes.empty:
+        return text
+    rows = [
+        (names.get(one.from_segment_id, one.from_segment_id), names.get(one.to_segment_id), one.customers)
+        for one in changes.itertuples()
+    ]
+    return f"{text}\n\n{_table(['From', 'To', 'Customers'], rows)}"
+
+
+def _bullets(facts: Iterable[tuple[str, object]]) -> str:
+    return "\n".join(f"- {name}: {value}" for name, value in facts)
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(str(cell) for cell in line)} |" for line in lines)
+
+
+def _cells(row: Iterable[float]) -> list[str]:
+    return [f"{value:.0f}" if float(value).is_integer() else f"{value:.3f}" for value in row]
+
+
+def _verdict(passed: bool) -> str:
+    return "passed" if passed else "FAILED"

@@ -1,0 +1,319 @@
+"""The versions of the segment model: kept for ever, one of them current.
+
+    ROOT/current.json            which version is in use, and which were before it
+    ROOT/versions/<version>/     one training: model, segments, metrics, model card
+    ROOT/versions/<version>/version.json   written last, with each file's SHA-256; without it: no version
+
+ROOT is a local folder or any path with pathlib's interface (UPath, Airflow's ObjectStoragePath). A reader
+always sees a whole version: files of a version never change, and the pointer is replaced in one step.
+
+    python -m ml.registry list | promote VERSION [--force] | rollback
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import re
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from io import BytesIO
+from pathlib import Path
+from typing import Annotated, Any, Literal, cast
+
+import pandas as pd
+import typer
+from rich import box
+from rich.console import Console
+from rich.table import Column, Table
+
+from include.settings import get_settings
+from ml.features import CUSTOMER_ID
+from ml.segmentation import SegmentModel
+
+MODEL_FILE = "model.json"
+SEGMENTS_FILE = "segments.csv"
+METRICS_FILE = "metrics.json"
+PARAMETERS_FILE = "parameters.json"
+CARD_FILE = "model_card.md"
+MANIFEST = "version.json"
+POINTER = "current.json"
+_VERSION = re.compile(r"\d{8}T\d{12}Z-[0-9a-f]{8}")
+
+Decision = Literal["accepted", "forced", "rejected"]
+
+
+class RegistryError(Exception):
+    """The registry cannot do that: one sentence that names the version or file."""
+
+
+@dataclass(frozen=True)
+class Version:
+    """One training's manifest; `files` maps each file's name to its SHA-256 (hex)."""
+
+    version: str
+    created_at: str
+    fingerprint: str
+    decision: Decision
+    findings: tuple[str, ...]
+    dry_run: bool
+    files: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Current:
+    """The version in use, and those used before it, the newest first."""
+
+    version: str
+    promoted_at: str
+    forced: bool
+    earlier: tuple[str, ...] = field(default=())
+
+
+class Registry:
+    """The versions below one folder; `root` is a pathlib.Path or looks like one."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def new_version(self, fingerprint: str) -> str:
+        """Return a version id that nobody else has: UTC time and the start of the features' fingerprint."""
+        while True:
+            version = f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}Z-{fingerprint[:8]}"
+            with contextlib.suppress(FileExistsError):
+                self._folder(version).mkdir(parents=True, exist_ok=False)
+                return version
+
+    def write(
+        self,
+        version: str,
+        files: Mapping[str, bytes],
+        *,
+        fingerprint: str,
+        decision: Decision,
+        findings: tuple[str, ...],
+        dry_run: bool,
+    ) -> Version:
+        """Write a version's files, then the manifest that makes them one; returns the manifest."""
+        folder = self._folder(version)
+        if (folder / MANIFEST).exists():
+            raise RegistryError(f"Version {version} exists: a version is written once.")
+        digests = {}
+        for name, content in files.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(content)
+            digests[name] = hashlib.sha256(content).hexdigest()
+        manifest = Version(version, _now(), fingerprint, decision, findings, dry_run, digests)
+        _replace(folder / MANIFEST, _to_json(asdict(manifest)))
+        return manifest
+
+    def get(self, version: str) -> Version:
+        """Return a version's manifest; raises RegistryError where there is none."""
+        if not _VERSION.fullmatch(version):
+            raise RegistryError(f"{version!r} is no version id.")
+        path = self._folder(version) / MANIFEST
+        if not path.exists():
+            raise RegistryError(
+                f"There is no version {version} in {self._root}, or its training did not end."
+            )
+        stored = _read_json(path)
+        return Version(**{**stored, "findings": tuple(stored["findings"])})
+
+    def versions(self) -> list[Version]:
+        """Return all whole versions, the oldest first; what a crash left half-written is no version."""
+        folder = self._root / "versions"
+        if not folder.exists():
+            return []
+        names = sorted(path.name for path in folder.iterdir() if _VERSION.fullmatch(path.name))
+        return [self.get(name) for name in names if (self._folder(name) / MANIFEST).exists()]
+
+    def current(self) -> Current | None:
+        """Return the version in use; None before the first promotion."""
+        path = self._root / POINTER
+        if not path.exists():
+            return None
+        stored = _read_json(path)
+        return Current(**{**stored, "earlier": tuple(stored["earlier"])})
+
+    def promote(
+        self, version: str, *, force: bool = False, replacing: str | Literal["any"] | None = "any"
+    ) -> Current:
+        """Make a version the current one; doing so again changes nothing.
+
+        `replacing` is the version that must be current now (None: none), so that a training that was compared
+        with one version does not replace another. Raises RegistryError, also for a rejected version unless
+        forced and for one whose files are damaged.
+        """
+        manifest = self.get(version)
+        if manifest.decision == "rejected" and not force:
+            raise RegistryError(f"Version {version} was rejected: {' '.join(manifest.findings)}")
+        for name in manifest.files:
+            self.read(version, name)
+        with self._promoting():
+            current = self.current()
+            if current and current.version == version:
+                return current
+            in_use = current.version if current else None
+            if replacing not in ("any", in_use):
+                raise RegistryError(
+                    f"Version {version} was compared with {replacing or 'no version'}, but"
+                    f" {in_use or 'none'} is in use now: train again."
+                )
+            earlier = (current.version, *current.earlier) if current else ()
+            return self._point(version, earlier, forced=manifest.decision != "accepted")
+
+    def rollback(self) -> Current:
+        """Make the version before the current one current again; raises RegistryError if there is none."""
+        with self._promoting():
+            current = self.current()
+            if current is None or not current.earlier:
+                raise RegistryError(f"There is no version to go back to in {self._root}.")
+            version, *earlier = current.earlier
+            manifest = self.get(version)
+            return self._point(version, tuple(earlier), forced=manifest.decision != "accepted")
+
+    def read(self, version: str, name: str) -> bytes:
+        """Return a file of a version; raises RegistryError if it is not what the training wrote."""
+        manifest = self.get(version)
+        path = self._folder(version) / name
+        if name not in manifest.files or not path.exists():
+            raise RegistryError(f"Version {version} has no file {name}.")
+        content: bytes = path.read_bytes()
+        if hashlib.sha256(content).hexdigest() != manifest.files[name]:
+            raise RegistryError(f"{name} of version {version} was changed after the training.")
+        return content
+
+    def model(self, version: str) -> SegmentModel:
+        """Return a version's model."""
+        return SegmentModel.from_json(self.read(version, MODEL_FILE).decode())
+
+    def segment_ids(self, version: str) -> "pd.Series[int]":
+        """Return a version's segment_id by customer_id."""
+        table = pd.read_csv(BytesIO(self.read(version, SEGMENTS_FILE)), index_col=CUSTOMER_ID)
+        return table["segment_id"]
+
+    def location(self, version: str) -> str:
+        """Return where a version's files are."""
+        return str(self._folder(version))
+
+    def _folder(self, version: str) -> Path:
+        return self._root / "versions" / version
+
+    def _point(self, version: str, earlier: tuple[str, ...], *, forced: bool) -> Current:
+        current = Current(version, _now(), forced, earlier)
+        _replace(self._root / POINTER, _to_json(asdict(current)))
+        return current
+
+    @contextlib.contextmanager
+    def _promoting(self) -> Iterator[None]:
+        """Keep others on this machine from moving the pointer; an object store has no such lock."""
+        root = _on_this_machine(self._root)
+        if root is None:
+            yield
+            return
+        with (root / ".promotion.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+
+def open_registry(location: str = "") -> Registry:
+    """Return the registry in a folder or at an object-store URI (s3://conn_id@bucket/path).
+
+    Without a location it is ML_REGISTRY, or the folder `segments` of the local state.
+    """
+    location = location or os.environ.get("ML_REGISTRY", "")
+    if "://" in location:
+        from airflow.sdk import ObjectStoragePath  # noqa: PLC0415 (takes seconds, and a folder needs none of it)
+
+        return Registry(cast(Path, ObjectStoragePath(location)))
+    return Registry(Path(location).absolute() if location else get_settings().local_dir / "segments")
+
+
+def _on_this_machine(path: Any) -> Path | None:
+    if isinstance(path, Path):
+        return path
+    return Path(path.path) if path.protocol in ("", "file", "local") else None
+
+
+def _replace(path: Any, content: str) -> None:
+    """Write a file in one step, as object stores do: in a folder that takes a rename."""
+    local = _on_this_machine(path)
+    if local is None:
+        path.write_text(content, encoding="utf-8")
+        return
+    draft = local.with_name(f".{local.name}.{uuid.uuid4().hex}")
+    try:
+        with draft.open("w", encoding="utf-8") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(local)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _to_json(value: object) -> str:
+    return json.dumps(value, indent=2) + "\n"
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except ValueError as error:
+        raise RegistryError(f"{path} is damaged: {error}.") from error
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+app = typer.Typer(
+    add_completion=False, help="Versions of the customer segments.", pretty_exceptions_enable=False
+)
+console = Console(highlight=False)
+Location = Annotated[str, typer.Option("--registry", help="Folder or URI; default: ML_REGISTRY.")]
+
+
+@app.command("list")
+def list_versions(registry: Location = "") -> None:
+    """List all versions, the current one marked."""
+    opened = open_registry(registry)
+    current = opened.current()
+    table = Table("", Column("Version", no_wrap=True), "Decision", "Findings", box=box.SIMPLE_HEAD)
+    for one in opened.versions():
+        mark = "current" if current and current.version == one.version else ""
+        decision = f"{one.decision}{', dry run' if one.dry_run else ''}"
+        table.add_row(mark, one.version, decision, "\n".join(one.findings))
+    console.print(table)
+
+
+@app.command()
+def promote(
+    version: str,
+    registry: Location = "",
+    force: Annotated[bool, typer.Option(help="Also a version that the gate rejected.")] = False,
+) -> None:
+    """Make a version the current one."""
+    _report(lambda: open_registry(registry).promote(version, force=force))
+
+
+@app.command()
+def rollback(registry: Location = "") -> None:
+    """Go back to the version before the current one."""
+    _report(lambda: open_registry(registry).rollback())
+
+
+def _report(change: Any) -> None:
+    try:
+        current: Current = change()
+    except RegistryError as error:
+        console.print(str(error), soft_wrap=True)
+        raise typer.Exit(1) from error
+    console.print(f"Current version: {current.version}", soft_wrap=True)
+
+
+if __name__ == "__main__":
+    app()
