@@ -15,7 +15,7 @@ export LOCAL_DIR
 # One environment for every command below; `source .local/env.sh` gives a shell the same.
 RUN := $(BIN)/python -m include.local
 
-.PHONY: help setup demo up down test lint format typecheck bench lock manifest clean chromium
+.PHONY: help setup demo up down test lint format bench lock manifest clean chromium kafka
 
 help:  ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | sort | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -32,17 +32,27 @@ setup: $(VENV)/.installed manifest  ## Install everything that is pinned, under 
 manifest: $(VENV)/.installed
 	@$(RUN) manifest
 
-demo: setup  ## Run the whole product once and print a summary [DATA_DIR=path] [SCALE=n]
+demo: setup kafka  ## Run the whole product once and print a summary [DATA_DIR=path] [SCALE=n]
 	@$(RUN) demo --scale $(SCALE) $(if $(DATA_DIR),--data-dir $(DATA_DIR))
 
-up: setup  ## Start the stack and keep it running: UI on http://localhost:8080
+up: setup kafka  ## Start the stack and keep it running: UI on http://localhost:8080 [FEEDS=live]
 	@$(RUN) up $(if $(DATA_DIR),--data-dir $(DATA_DIR)) --scale $(SCALE)
 
 down:  ## Stop what `make up` started
 	@$(RUN) down
 
-test: setup chromium  ## Run all tests
-	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+# They play with time-outs of seconds, so they get the machine without Airflow beside them.
+STREAMING_TESTS := tests/e2e/streaming_faults tests/streaming_workers
+test: setup kafka chromium  ## Run all tests
+	@$(PYTEST) $(if $(ARGS),$(ARGS),$(addprefix --ignore=,$(STREAMING_TESTS)))
+	@$(if $(ARGS),:,$(PYTEST) $(STREAMING_TESTS))
+
+# The local broker runs on Java, and Maven brings its jars.
+kafka: $(VENV)/.installed
+	@{ command -v java && command -v mvn; } >/dev/null || ! command -v apt-get >/dev/null || \
+		(apt-get update -qq && apt-get install -y -qq --no-install-recommends default-jre-headless maven >/dev/null)
+	@$(RUN) kafka
 
 chromium: $(VENV)/.installed
 	@command -v chromium >/dev/null || (apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null)
@@ -55,12 +65,14 @@ lint: $(VENV)/.installed  ## Check style, types and SQL
 format: $(VENV)/.installed  ## Put code in the house style
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 
-bench: setup  ## Measure speed, as ratios of one run
+bench: setup kafka  ## Measure speed, as ratios of one run
 	@$(BIN)/python -m tests.bench $(ARGS)
 
-lock: $(VENV)/.installed  ## Pin the dependencies of pyproject.toml in requirements*.txt
-	@$(BIN)/uv pip compile --quiet --universal --no-header --no-emit-index-url pyproject.toml -o requirements.txt
-	@$(BIN)/uv pip compile --quiet --universal --no-header --no-emit-index-url --group dev -c requirements.txt -o requirements-dev.txt
+PIN := $(BIN)/uv pip compile --quiet --universal --no-header --no-emit-index-url
+lock: $(VENV)/.installed  ## Pin the dependencies of pyproject.toml in the requirements files
+	@$(PIN) pyproject.toml -o requirements.txt
+	@$(PIN) --group dev -c requirements.txt -o requirements-dev.txt
+	@$(PIN) --group workers -c requirements.txt -o streaming_workers/requirements.txt
 
 clean: down  ## Remove all run-time state
 	rm -rf $(LOCAL_DIR) include/dbt/target include/dbt/logs

@@ -16,6 +16,23 @@ os.environ["DBT_SEND_ANONYMOUS_USAGE_STATS"] = "False"
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 REAL_DATA = PROJECT_ROOT.parent / "shared" / "data" / "ecommerce"
 
+# A file runs on one worker, so the longest come first. The demo comes last: two whole stacks at once are more
+# than two cores bear.
+LONGEST_FIRST = ("tests/e2e/test_airflow.py", "tests/dbt/", "tests/e2e/test_snowflake.py")
+LAST = "tests/e2e/test_demo.py"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the files of LONGEST_FIRST before all others, in its order, and LAST behind them."""
+
+    def place(item: pytest.Item) -> int:
+        if item.nodeid.startswith(LAST):
+            return len(LONGEST_FIRST) + 1
+        found = (n for n, start in enumerate(LONGEST_FIRST) if item.nodeid.startswith(start))
+        return next(found, len(LONGEST_FIRST))
+
+    items.sort(key=place)
+
 
 @pytest.fixture(scope="session")
 def real_data() -> Path:

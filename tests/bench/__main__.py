@@ -1,212 +1,27 @@
-"""`make bench`: what the pipeline costs, as ratios of one run on one machine, each beside its limit."""
+"""`make bench`: what the product costs, as ratios of one run on one machine, each beside its limit."""
 
-import os
-import subprocess
-import sys
 import tempfile
-import threading
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
-from statistics import median
 from typing import Annotated
 
-import duckdb
-import psutil
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from include.ingestion.datasets import DATASETS
-from include.ingestion.loader import ingest
-from include.local.environment import VENV_BIN, airflow_environment
-from include.local.sample_data import generate
-from include.local.stack import Stack
-from include.settings import DBT_PROJECT_DIR, PROJECT_ROOT, Settings
-from include.warehouse import get_warehouse
-from tests.machine import free_port
+from tests.bench.batch import bench_airflow, bench_ingestion, bench_scale
+from tests.bench.measure import Ratio
+from tests.bench.streaming import bench_drain, bench_freshness, bench_steady
 
-INGEST = """
-import sys
-from include.ingestion.loader import ingest
-from include.warehouse import get_warehouse
-for name in sys.argv[2:]:
-    ingest(get_warehouse(), sys.argv[1], name)
-"""
 console = Console(highlight=False)
-GIB = 1 << 30
-
-
-@dataclass(frozen=True)
-class Ratio:
-    """One measured ratio; `at_most` says on which side of the limit it must lie."""
-
-    what: str
-    value: float
-    limit: float
-    at_most: bool
-    detail: str
-
-    @property
-    def holds(self) -> bool:
-        """Whether the limit is kept."""
-        return self.value <= self.limit if self.at_most else self.value >= self.limit
-
-
-def seconds(work: Callable[[], object]) -> float:
-    """Return how long `work` takes, in wall-clock seconds."""
-    begin = time.perf_counter()
-    work()
-    return time.perf_counter() - begin
-
-
-def settings_in(folder: Path) -> Settings:
-    """Return settings with all state in `folder`, so that a benchmark meets nothing of another."""
-    return Settings(local_dir=folder, duckdb_path=folder / "warehouse.duckdb", airflow_port=free_port())
-
-
-def bench_ingestion(folder: Path, scale: int = 20, rounds: int = 5) -> Iterator[Ratio]:
-    """Order lines into the raw table, against a bare DuckDB read of the same file into a table."""
-    data = folder / "data"
-    generate(data, scale)
-    ours, bare = [], []
-    for number in range(rounds):  # taken in turns, so that a slow moment of the machine meets both
-        database = folder / f"bare-{number}.duckdb"
-        bare.append(seconds(partial(_bare_read, data / "Online_Sales.csv", database)))
-        warehouse = get_warehouse(settings_in(folder / f"ours-{number}"))
-        ours.append(seconds(partial(ingest, warehouse, str(data), "online_sales")))
-    yield Ratio(
-        f"ingestion / bare DuckDB read, SCALE={scale}",
-        median(ours) / median(bare),
-        1.5,
-        at_most=True,
-        detail=f"{median(ours):.2f} s / {median(bare):.2f} s, median of {rounds}",
-    )
-
-
-def _bare_read(file: Path, database: Path) -> None:
-    with duckdb.connect(str(database)) as connection:
-        connection.execute("create table sales as select * from read_csv(?, all_varchar = true)", [str(file)])
-
-
-def bench_scale(folder: Path, scale: int = 100) -> Iterator[Ratio]:
-    """Ingestion and `dbt build` from nothing, at SCALE=1 and at SCALE=`scale`: time and peak memory."""
-    small, _ = _full_build(folder / "small", 1)
-    large, peak = _full_build(folder / "large", scale)
-    yield Ratio(
-        f"ingestion + dbt build, SCALE={scale} / SCALE=1",
-        large / small,
-        15,
-        at_most=True,
-        detail=f"{large:.1f} s / {small:.1f} s",
-    )
-    yield Ratio(f"peak memory at SCALE={scale}, GiB", peak / GIB, 4, at_most=True, detail="of one process")
-
-
-def _full_build(folder: Path, scale: int) -> tuple[float, int]:
-    """Return wall-clock seconds and the peak memory, in bytes, of ingestion and `dbt build`."""
-    generate(folder / "data", scale)
-    settings = settings_in(folder)
-    with peak_memory() as peak:
-        taken = seconds(lambda: plain_run(settings, folder / "data"))
-    return taken, peak[0]
-
-
-def plain_run(settings: Settings, data: Path) -> None:
-    """Ingest and build as a user without Airflow would: one process each."""
-    env = airflow_environment(settings)
-    _quietly([sys.executable, "-c", INGEST, str(data), *DATASETS], env, PROJECT_ROOT)
-    target = settings.local_dir / "target"
-    build = [str(VENV_BIN / "dbt"), "--log-path", str(target), "build", "--target-path", str(target)]
-    _quietly([*build, "--exclude-resource-type", "unit_test"], env, DBT_PROJECT_DIR)
-
-
-def _quietly(command: list[str], env: dict[str, str], folder: Path) -> None:
-    done = subprocess.run(command, env=env, cwd=folder, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise RuntimeError(f"{command[0]} failed:\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
-
-
-@contextmanager
-def peak_memory() -> Iterator[list[int]]:
-    """Yield a one-item list: the largest resident memory of one child process, sampled every 50 ms."""
-    peak, stop = [0], threading.Event()
-
-    def watch() -> None:
-        while not stop.wait(0.05):
-            for child in psutil.Process().children(recursive=True):
-                try:
-                    peak[0] = max(peak[0], child.memory_info().rss)
-                except psutil.NoSuchProcess:
-                    continue
-
-    thread = threading.Thread(target=watch)
-    thread.start()
-    try:
-        yield peak
-    finally:
-        stop.set()
-        thread.join()
-
-
-def bench_airflow(folder: Path, rounds: int = 3) -> Iterator[Ratio]:
-    """A run of the whole DAG, against the same work without Airflow and against Cosmos in LOCAL mode."""
-    data = folder / "data"
-    generate(data)
-    settings = settings_in(folder).model_copy(
-        update={"source_location": str(data), "pipeline_schedule": "none"}
-    )
-    plain_run(settings, data)
-    plain = median(seconds(lambda: plain_run(settings, data)) for _ in range(rounds))
-    watcher = median(_dag_runs(settings, "marketing_pipeline", PROJECT_ROOT / "dags", rounds + 1)[1:])
-    local = median(_dag_runs(settings, "marketing_pipeline_local", Path(__file__).parent / "dags", 1))
-    yield Ratio(
-        "DAG run / plain ingestion + dbt build",
-        watcher / plain,
-        3,
-        at_most=True,
-        detail=f"{watcher:.1f} s / {plain:.1f} s, median of {rounds}",
-    )
-    yield Ratio(
-        "DAG run in LOCAL mode / DAG run",
-        local / watcher,
-        4,
-        at_most=False,
-        detail=f"{local:.1f} s / {watcher:.1f} s",
-    )
-
-
-def _dag_runs(settings: Settings, dag_id: str, dags_folder: Path, rounds: int) -> list[float]:
-    """Return the durations, in seconds, of runs one after another on a stack that is up."""
-    env = airflow_environment(settings, {**os.environ, "AIRFLOW__CORE__DAGS_FOLDER": str(dags_folder)})
-    stack = Stack(settings, env)
-    started = datetime.now(UTC)
-    stack.start()
-    try:
-        stack.wait_for_dag(dag_id, started)
-        api = stack.api()
-        api.set_paused(dag_id, paused=False)
-        durations = []
-        for _ in range(rounds):
-            run_id = api.trigger(dag_id, {"source_location": settings.source_location}).run_id
-            while (run := api.run(dag_id, run_id)).end is None or run.start is None:
-                time.sleep(0.2)
-            if run.state != "success":
-                raise RuntimeError(f"{dag_id} ended as {run.state}; logs in {settings.local_dir}")
-            durations.append((run.end - run.start).total_seconds())
-        return durations
-    finally:
-        stack.stop()
-
 
 BENCHES: dict[str, Callable[[Path], Iterator[Ratio]]] = {
     "ingestion": bench_ingestion,
     "scale": bench_scale,
     "airflow": bench_airflow,
+    "drain": bench_drain,
+    "steady": bench_steady,
+    "freshness": bench_freshness,
 }
 
 

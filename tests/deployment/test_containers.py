@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import stat
 import subprocess
 import threading
@@ -21,14 +22,19 @@ import yaml
 from airflow.cli.cli_parser import get_parser
 from airflow.configuration import conf
 from packaging.specifiers import SpecifierSet
+from pydantic_settings import BaseSettings
 
 from include.local import manifest, stack
 from include.local.environment import ADMIN_USER
+from include.local.kafka.jars import kafka_version
+from include.local.streaming import BROKER, streaming_commands
 from include.settings import Settings
+from streaming_workers.settings import ConsumerSettings, KafkaSettings, MonitoringSettings, ProducerSettings
 from tests.deployment.tools import ROOT, SEARCH_PATH, run
 
 COMPOSE_TEXT = (ROOT / "docker-compose.yaml").read_text()
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
+WORKERS_DOCKERFILE = (ROOT / "streaming_workers/Dockerfile").read_text()
 SECRETS = {
     "POSTGRES_PASSWORD",
     "AIRFLOW_FERNET_KEY",
@@ -37,7 +43,11 @@ SECRETS = {
     "AIRFLOW_ADMIN_PASSWORD",
 }
 PRELOADING = ["python", "-m", "include.local.scheduler"]  # `airflow scheduler` with its imports done first
-FILLED_IN = {name: f"value-of-{name}" for name in SECRETS}
+FILLED_IN = {name: f"value-of-{name}" for name in SECRETS} | {"COMPOSE_PROFILES": "simulator"}
+# What compose itself reads.
+OF_COMPOSE = {"COMPOSE_PROFILES"}
+# These place the local stack's processes on one machine; a container's ports are its own.
+OF_THE_LOCAL_STACK = {"AIRFLOW_PORT", "KAFKA_PORT", "SIMULATOR_PORT", "FEEDS"}
 
 
 def compose(env_file: Path, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
@@ -83,8 +93,8 @@ def test_env_example_names_every_variable_and_fills_in_no_secret() -> None:
     example = (ROOT / ".env.example").read_text()
     values = dict(re.findall(r"^#?([A-Z_]+)=(.*)$", example, re.MULTILINE))
     interpolated = set(re.findall(r"(?<!\$)\$\{([A-Z_]+)", COMPOSE_TEXT))
-    passed_on = set(re.findall(r"^    ([A-Z_]+):$", COMPOSE_TEXT, re.MULTILINE))
-    assert set(values) == interpolated | passed_on
+    passed_on = set(re.findall(r"^ +([A-Z_]+):$", COMPOSE_TEXT, re.MULTILINE))
+    assert set(values) == interpolated | passed_on | OF_COMPOSE
     assert set(re.findall(r"^([A-Z_]+)=$", example, re.MULTILINE)) == SECRETS
     assert set(re.findall(r"\$\{([A-Z_]+):\?", COMPOSE_TEXT)) == SECRETS
     assert {name: values[name] for name in SECRETS} == dict.fromkeys(SECRETS, "")
@@ -92,9 +102,29 @@ def test_env_example_names_every_variable_and_fills_in_no_secret() -> None:
 
 def test_compose_passes_every_setting_of_the_product(services: dict[str, Any]) -> None:
     in_image = set(re.findall(r"([A-Z_]+)=\S+", DOCKERFILE))
-    # The container's own port is always 8080; compose publishes it as AIRFLOW_PORT.
-    settings = {name.upper() for name in Settings.model_fields} - {"AIRFLOW_PORT"}
+    settings = {name.upper() for name in Settings.model_fields} - OF_THE_LOCAL_STACK
     assert settings <= in_image | set(services["scheduler"]["environment"])
+
+
+@pytest.mark.parametrize(
+    ("service", "settings"),
+    [
+        ("producer", ProducerSettings),
+        ("producer", KafkaSettings),
+        ("consumer", ConsumerSettings),
+        ("consumer", KafkaSettings),
+        ("consumer", MonitoringSettings),
+        ("scheduler", KafkaSettings),  # its tasks look at the lag
+    ],
+)
+def test_compose_passes_every_setting_of_the_workers(
+    service: str, settings: type[BaseSettings], services: dict[str, Any]
+) -> None:
+    in_image = set(re.findall(r"([A-Z_]+)=\S+", WORKERS_DOCKERFILE))
+    prefix = settings.model_config.get("env_prefix", "")
+    names = {f"{prefix}{name}".upper() for name in settings.model_fields}
+    ports = {name for name in names if name.endswith("METRICS_PORT")}  # fixed: the health check asks it
+    assert names - ports <= in_image | set(services[service]["environment"])
 
 
 def test_every_service_is_pinned_limited_and_watched(services: dict[str, Any]) -> None:
@@ -120,25 +150,39 @@ def test_only_the_ui_is_reachable_and_only_from_this_machine(services: dict[str,
 
 
 def test_only_the_services_that_check_a_login_see_its_password(services: dict[str, Any]) -> None:
-    with_env = {name for name, s in services.items() if "AIRFLOW_ADMIN_PASSWORD" in s["environment"]}
+    with_env = {name for name, s in services.items() if "AIRFLOW_ADMIN_PASSWORD" in s.get("environment", {})}
     with_file = {
-        name for name, s in services.items() if "airflow-auth" in [v["source"] for v in s["volumes"]]
+        name for name, s in services.items() if "airflow-auth" in [v["source"] for v in s.get("volumes", [])]
     }
     assert with_env == {"airflow-init"}
     assert with_file == {"airflow-init", "api-server"}
 
 
-def test_every_process_that_runs_tasks_sees_the_same_warehouse(services: dict[str, Any]) -> None:
-    mounts = {v["target"]: v["source"] for v in services["scheduler"]["volumes"]}
-    duckdb_path = re.search(r"DUCKDB_PATH=(\S+)", DOCKERFILE)
-    assert duckdb_path
-    assert duckdb_path[1].startswith("/var/lib/marketing/")
+@pytest.mark.parametrize(
+    ("service", "dockerfile"), [("scheduler", DOCKERFILE), ("consumer", WORKERS_DOCKERFILE)]
+)
+def test_every_process_that_writes_sees_the_same_warehouse(
+    service: str, dockerfile: str, services: dict[str, Any]
+) -> None:
+    mounts = {v["target"]: v["source"] for v in services[service]["volumes"]}
+    assert re.findall(r"DUCKDB_PATH=(\S+)", dockerfile) == [
+        "/var/lib/marketing/warehouse/marketing_insights.duckdb"
+    ]
     assert mounts["/var/lib/marketing"] == "warehouse"
 
 
+def test_both_images_run_as_the_same_user() -> None:
+    """The one file of the warehouse must be writable for both; 50000 is the Astro image's user."""
+    assert "useradd --uid 50000 --gid 0 " in WORKERS_DOCKERFILE
+    assert re.findall(r"^USER (\S+)", WORKERS_DOCKERFILE, re.MULTILINE) == ["worker"]
+
+
 def test_services_run_what_the_local_stack_runs(services: dict[str, Any]) -> None:
-    local = {command.name: [Path(command.argv[0]).name, *command.argv[1:]] for command in stack.COMPONENTS}
-    assert {name: services[name]["command"] for name in local} == local
+    commands = (*stack.COMPONENTS, *streaming_commands(Settings(simulator_port=8094), {}))
+    local = {one.name: [Path(one.argv[0]).name, *one.argv[1:]] for one in commands if one.name != BROKER}
+    in_containers = {name: services[name]["command"] for name in local}
+    assert in_containers.pop("simulator") == [*local.pop("simulator"), "--host", "0.0.0.0"]
+    assert in_containers == local
     script = services["airflow-init"]["command"][-1]
     assert "airflow db migrate\n" in script
     assert f"airflow pools set {stack.POOL} {stack.POOL_SLOTS} " in script
@@ -191,7 +235,7 @@ def test_init_writes_a_private_passwords_file(services: dict[str, Any], tmp_path
 
 
 @pytest.mark.parametrize(("answer", "exit_code"), [(200, 0), (503, 1)])
-@pytest.mark.parametrize("service", ["api-server", "scheduler"])
+@pytest.mark.parametrize("service", ["api-server", "scheduler", "simulator", "producer", "consumer"])
 def test_health_check_tells_healthy_from_unhealthy(
     service: str, answer: int, exit_code: int, services: dict[str, Any]
 ) -> None:
@@ -219,9 +263,41 @@ def serving(answer: int) -> Iterator[int]:
         server.shutdown()
 
 
-def test_dockerfile_passes_hadolint() -> None:
-    result = run("hadolint", "--failure-threshold", "warning", "Dockerfile")
+@pytest.mark.parametrize("dockerfile", ["Dockerfile", "streaming_workers/Dockerfile"])
+def test_dockerfile_passes_hadolint(dockerfile: str) -> None:
+    result = run("hadolint", "--failure-threshold", "warning", dockerfile)
     assert result.returncode == 0, result.stdout
+
+
+def test_containers_run_the_kafka_that_make_runs(services: dict[str, Any]) -> None:
+    assert services["kafka"]["image"] == f"apache/kafka:{kafka_version()}"
+
+
+@pytest.fixture(scope="module")
+def workers_image(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make what the workers' Dockerfile makes: its packages, and the code that it copies, in a folder."""
+    folder = tmp_path_factory.mktemp("image")
+    venv = folder / "venv"
+    own = {**os.environ, "PATH": SEARCH_PATH}  # a proxy or a mirror that this machine needs
+    lock = "streaming_workers/requirements.txt"
+    for command in (["venv", str(venv)], ["pip", "sync", "--python", str(venv), lock]):
+        result = run("uv", *command, env=own)
+        assert result.returncode == 0, result.stderr
+    for line in re.findall(r"^COPY (.+)$", WORKERS_DOCKERFILE, re.MULTILINE):
+        *sources, target = line.split()
+        for source in sources:
+            place = folder / target / Path(source).name if target.endswith(("/", ".")) else folder / target
+            place.parent.mkdir(parents=True, exist_ok=True)
+            (shutil.copytree if (ROOT / source).is_dir() else shutil.copy)(ROOT / source, place)
+    return folder
+
+
+@pytest.mark.parametrize("worker", ["producer", "consumer", "simulator", "dead_letters", "retention"])
+def test_the_workers_image_holds_what_a_worker_imports(worker: str, workers_image: Path) -> None:
+    script = f"import streaming_workers.{worker}, include.warehouse.duckdb, include.warehouse.snowflake"
+    env = {"PYTHONPATH": str(workers_image)}
+    result = run(str(workers_image / "venv/bin/python"), "-P", "-c", script, env=env)
+    assert result.returncode == 0, result.stderr
 
 
 def test_image_holds_the_airflow_and_a_python_of_the_lock() -> None:
@@ -239,11 +315,12 @@ def test_image_runs_as_an_ordinary_user() -> None:
 
 def test_image_makes_every_mount_point_of_a_volume(services: dict[str, Any]) -> None:
     """A volume on a path that the image lacks would belong to root."""
-    airflow = [s for s in services.values() if s["image"].startswith("marketing-insight-pipeline/")]
-    mounts = {v["target"] for s in airflow for v in s["volumes"] if v["type"] == "volume"}
-    made = {word for line in re.findall(r"install -d (.*)", DOCKERFILE) for word in line.split()}
-    assert mounts
-    assert mounts <= made
+    for image, dockerfile in (("airflow", DOCKERFILE), ("workers", WORKERS_DOCKERFILE)):
+        built = [s for s in services.values() if s["image"] == f"marketing-insight-pipeline/{image}:local"]
+        mounts = {v["target"] for s in built for v in s.get("volumes", []) if v["type"] == "volume"}
+        made = {word for line in re.findall(r"install -d (.*)", dockerfile) for word in line.split()}
+        assert mounts
+        assert mounts <= made
 
 
 def test_image_parses_dbt_as_the_local_stack_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,6 +45,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Iterator[Stac
         patch.setenv("AIRFLOW_PORT", str(free_port()))
         patch.setenv("SOURCE_LOCATION", str(data))
         patch.setenv("ALERT_AFTER_MINUTES", "1")
+        patch.setenv("FEEDS", "none")
         for name in ("DUCKDB_PATH", "AIRFLOW_HOME", "PIPELINE_SCHEDULE"):
             patch.delenv(name, raising=False)
         one = Stack(Settings())
@@ -164,22 +165,45 @@ def test_a_run_from_the_command_line_rebuilds_the_days_it_is_given(stack: Stack,
     assert {day: amounts[:2] for day, amounts in after.items()} == {day: a[:2] for day, a in before.items()}
 
 
-def test_a_run_is_cleared_and_goes_on_from_a_task_in_the_middle(stack: Stack, api: AirflowApi) -> None:
+def clear(api: AirflowApi, run_id: str, task_id: str) -> str:
+    """Clear a task with all that follows, as in the UI; wait for the rerun's end and return its state."""
     cleared = {
         "dry_run": False,
-        "dag_run_id": "by-hand",
-        "task_ids": ["transform.fct_orders.run"],
+        "dag_run_id": run_id,
+        "task_ids": [task_id],
         "include_downstream": True,
         "only_failed": False,
         "reset_dag_runs": True,
     }
     api._call("POST", f"/dags/{DAG}/clearTaskInstances", json=cleared)
-    wait_until(lambda: api.run(DAG, "by-hand").state in ("queued", "running"), "the rerun", 30)
-    assert ended(api, "by-hand") == "success"
-    tries = {task.task_id: task.try_number for task in api.tasks(DAG, "by-hand")}
-    assert tries["transform.fct_orders.run"] == 2
-    assert tries["publish"] == 2
-    assert tries["transform.fct_sales.run"] == 1
+    wait_until(lambda: api.run(DAG, run_id).state in ("queued", "running"), "the rerun", 30)
+    return ended(api, run_id)
+
+
+def tries(api: AirflowApi, run_id: str) -> dict[str, int]:
+    return {task.task_id: task.try_number for task in api.tasks(DAG, run_id)}
+
+
+def test_a_run_is_cleared_and_goes_on_from_a_task_in_the_middle(stack: Stack, api: AirflowApi) -> None:
+    assert clear(api, "by-hand", "transform.fct_marketing_performance_daily.run") == "success"
+    after = tries(api, "by-hand")
+    assert after["transform.fct_marketing_performance_daily.run"] == 2
+    assert after["publish"] == 2
+    assert after["transform.fct_sales.run"] == 1
+
+
+def test_a_run_is_cleared_from_its_start_and_builds_everything_again(stack: Stack, api: AirflowApi) -> None:
+    """One `dbt build` again, not a dbt process a node, and no node that only seems to have run."""
+    before = sales_by_day(stack)
+    (builds,) = query(stack, "select count(distinct invocation_id) from raw.dbt_run_results")
+    assert clear(api, "by-hand", "ingest") == "success"
+    for task, found in states(api, "by-hand").items():
+        assert found == {"success"}, task
+    assert min(tries(api, "by-hand").values()) == 2
+    assert query(stack, "select count(distinct invocation_id) from raw.dbt_run_results") == [(builds[0] + 1,)]
+    after = sales_by_day(stack)
+    rebuilt = {day for day in after if after[day][2] != before[day][2]}
+    assert rebuilt == {date(2019, 3, 1), date(2019, 3, 2)}
 
 
 def test_a_backfill_rebuilds_each_day_of_a_week_by_itself(stack: Stack, api: AirflowApi) -> None:

@@ -5,7 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import duckdb
@@ -13,7 +13,10 @@ import pytest
 
 from include.local.sample_data import generate
 from include.settings import PROJECT_ROOT
+from tests import kafka
 from tests.machine import free_port, left_behind
+
+pytestmark = pytest.mark.timeout(1300)
 
 Demo = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -24,26 +27,43 @@ def local_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def demo(local_dir: Path) -> Demo:
+def demo(local_dir: Path) -> Iterator[Demo]:
     """Return what runs the command that `make demo` runs, all of its state in a folder of its own."""
     own = ("DUCKDB_PATH", "SOURCE_LOCATION", "PIPELINE_SCHEDULE", "WAREHOUSE")
     inherited = {name: value for name, value in os.environ.items() if name not in own}
-    env = {**inherited, "LOCAL_DIR": str(local_dir), "AIRFLOW_PORT": str(free_port())}
+    ports = ("AIRFLOW_PORT", "SIMULATOR_PORT", "PRODUCER_METRICS_PORT", "CONSUMER_METRICS_PORT")
+    env = {**inherited, "LOCAL_DIR": str(local_dir), "KAFKA_PORT": str(kafka.free_port())}
+    env |= {name: str(free_port()) for name in ports}
 
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "include.local", "demo", *arguments]
+    def run(
+        *arguments: str, command: str = "demo", feeds: str = "simulator"
+    ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            command, env=env, cwd=PROJECT_ROOT, capture_output=True, text=True, timeout=400, check=False
+            [sys.executable, "-m", "include.local", command, *arguments],
+            env={**env, "FEEDS": feeds},
+            cwd=PROJECT_ROOT,
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=False,
         )
 
-    return run
+    yield run
+    run(command="down")  # a demo that took too long was killed, and could stop nothing
 
 
 def figures(output: str) -> list[str]:
-    """Return the lines of the summary that do not depend on the time a run took."""
-    return re.findall(
+    """Return the lines of the summary that depend on the shop's files only: not on time, not on the feeds."""
+    lines = re.findall(
         r"^(?:raw|staging|analytics|snapshots|Revenue|Discount|GST|Delivery|Total|Orders).*$", output, re.M
     )
+    return [line for line in lines if "_hourly" not in line]
+
+
+def shown(output: str, label: str) -> int:
+    """Return the whole number that the summary shows beside a label."""
+    (figure,) = re.findall(rf"^{re.escape(label)} +([\d,]+)", output, re.M)
+    return int(figure.replace(",", ""))
 
 
 def test_a_second_demo_prints_the_same_numbers_and_leaves_nothing_running(
@@ -54,6 +74,12 @@ def test_a_second_demo_prints_the_same_numbers_and_leaves_nothing_running(
     assert len(figures(first.stdout)) > 15
     assert figures(second.stdout) == figures(first.stdout)
     assert re.search(r"Tests: \d{2,} passed, 0 warned, 0 failed", second.stdout)
+    for run in (first.stdout, second.stdout):
+        assert shown(run, "bitcoin-prices: new events") > 5
+        assert shown(run, "news-events: new events") > 5
+        assert shown(run, "Dead letters") == 0
+        assert re.search(r"^Newest price of bitcoin \(USD\) +[\d,]+\.\d\d at ", run, re.M)
+    assert shown(second.stdout, "streaming.stg_bitcoin") > shown(first.stdout, "streaming.stg_bitcoin")
     assert left_behind(local_dir) == []
 
 
@@ -65,7 +91,7 @@ def test_too_many_bad_rows_fail_the_demo_with_the_reason(demo: Demo, local_dir: 
     lines = (dirty / "Online_Sales.csv").read_text(encoding="utf-8").splitlines()
     lines[1::8] = [re.sub(r",(\d+)(,[^,]*,[^,]*,[^,]*)$", r",-\1\2", line) for line in lines[1::8]]
     (dirty / "Online_Sales.csv").write_text("\n".join(lines), encoding="utf-8")
-    done = demo("--data-dir", str(dirty))
+    done = demo("--data-dir", str(dirty), feeds="none")
     assert done.returncode == 1
     (log,) = re.findall(r"log: +(\S+)", done.stderr)
     assert Path(log).is_file()

@@ -83,6 +83,7 @@ def snowflake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SnowflakeWar
             "DBT_TARGET_PATH": str(folder / "target"),
             "DBT_LOG_PATH": str(folder / "logs"),
             "DBT_LOG_FORMAT_FILE": "json",
+            "DBT_LOG_FILE_MAX_BYTES": "0",  # else dbt begins a second file after 10 MB
         }
         for name, value in settings.items():
             patch.setenv(name, value)

@@ -33,6 +33,7 @@ def task(task_id: str, state: str | None = "success", start: int = 0, end: int =
 def local_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     monkeypatch.setenv("LOCAL_DIR", str(tmp_path / "local"))
     monkeypatch.setenv("WAREHOUSE", "duckdb")
+    monkeypatch.setenv("FEEDS", "none")
     return Settings()
 
 
@@ -120,7 +121,7 @@ def test_a_failure_names_the_task_its_log_and_its_last_error(tmp_path: Path) -> 
     )
     tasks = [task("ingest.load", "failed"), task("dbt.model", "upstream_failed")]
 
-    message = describe_failure(RunState("r1", "failed", NOON, NOON), tasks, tmp_path)
+    message = describe_failure("marketing_pipeline", RunState("r1", "failed", NOON, NOON), tasks, tmp_path)
 
     assert "Failed task: ingest.load" in message
     assert str(log) in message
@@ -131,7 +132,7 @@ def test_a_failure_names_the_task_its_log_and_its_last_error(tmp_path: Path) -> 
 def test_a_failed_mapped_task_is_named_by_its_label(tmp_path: Path) -> None:
     failed = replace(task("ingest", "failed"), map_index=1, map_label="online_sales")
 
-    message = describe_failure(RunState("r1", "failed", NOON, NOON), [failed], tmp_path)
+    message = describe_failure("marketing_pipeline", RunState("r1", "failed", NOON, NOON), [failed], tmp_path)
 
     assert "Failed task: ingest [online_sales]" in message
     assert (

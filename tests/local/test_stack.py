@@ -25,6 +25,7 @@ SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     monkeypatch.setenv("LOCAL_DIR", str(tmp_path / "local"))
     monkeypatch.setenv("AIRFLOW_PORT", str(free_port()))
+    monkeypatch.setenv("FEEDS", "none")
     monkeypatch.delenv("DUCKDB_PATH", raising=False)
     return Settings()
 
