@@ -30,8 +30,10 @@ USER astro
 # .dockerignore lets in the project's code only.
 COPY --chown=astro:0 . .
 
-# Cosmos reads the dbt manifest when Airflow parses the DAGs; making it needs no connection.
+# Cosmos reads the dbt manifest when Airflow parses the DAGs; making it needs no connection. An image holds no
+# customers, so the seed of their segments is empty in it.
 ARG WAREHOUSE=duckdb
 WORKDIR /usr/local/airflow/include/dbt
+RUN echo 'customer_id,segment_id,segment_name,model_version' > seeds/customer_segments.csv
 RUN dbt --quiet parse
 WORKDIR /usr/local/airflow

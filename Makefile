@@ -41,12 +41,8 @@ up: setup kafka  ## Start the stack and keep it running: UI on http://localhost:
 down:  ## Stop what `make up` started
 	@$(RUN) down
 
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
-# They play with time-outs of seconds, so they get the machine without Airflow beside them.
-STREAMING_TESTS := tests/e2e/streaming_faults tests/streaming_workers
-test: setup kafka chromium  ## Run all tests
-	@$(PYTEST) $(if $(ARGS),$(ARGS),$(addprefix --ignore=,$(STREAMING_TESTS)))
-	@$(if $(ARGS),:,$(PYTEST) $(STREAMING_TESTS))
+test: setup kafka chromium  ## Run all tests [ARGS=what pytest takes]
+	@$(BIN)/python -m pytest -n 2 --no-loadscope-reorder $(ARGS)
 
 # The local broker runs on Java, and Maven brings its jars.
 kafka: $(VENV)/.installed

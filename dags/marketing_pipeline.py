@@ -5,9 +5,9 @@ Every night the shop's five files become a tested star schema.
 
 1. **ingest**: each file goes into its all-text raw table once; a corrected file replaces its own rows.
 2. **quality_gate**: the raw tables must be complete before anything is built from them.
-3. **transform**: the dbt project but for the streams: staging, star schema, snapshot, mart, each with its
-   tests. More rejected rows than the limit stop it before the facts change; rows and reasons are in
-   `staging.quarantine`.
+3. **transform**: the dbt project but for streams and segments: staging, star schema, snapshot, mart, each
+   with its tests. More rejected rows than the limit stop it before the facts change; `staging.quarantine`
+   has them, with reasons.
 4. **publish**: tells Airflow that `fct_sales` is new, which starts what depends on it.
 
 A scheduled or manual run builds what changed. A backfill rebuilds the days of its data interval only.
@@ -24,6 +24,7 @@ from include.ingestion.datasets import DATASETS
 from include.settings import get_settings
 
 SETTINGS = get_settings()
+OF_OTHER_DAGS = ["tag:segments", "tag:streaming"]
 DATE: dict[str, Any] = {"type": ["null", "string"], "format": "date"}
 
 
@@ -69,7 +70,7 @@ def marketing_pipeline() -> None:
 
     gate = quality_gate()
     transform = dbt_task_group(
-        "transform", after=gate, exclude=["tag:streaming"], dbt_vars=RUN_VARS, full_refresh=FULL_REFRESH
+        "transform", after=gate, exclude=OF_OTHER_DAGS, dbt_vars=RUN_VARS, full_refresh=FULL_REFRESH
     )
     ingest.expand(dataset=list(DATASETS)) >> gate
     transform >> publish()

@@ -6,9 +6,9 @@ from datetime import timedelta
 from typing import Any
 
 import pendulum
+from airflow.sdk import Asset, AssetOrTimeSchedule, CronDataIntervalTimetable, CronTriggerTimetable
 from airflow.sdk.definitions.callback import AsyncCallback
 from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
-from airflow.timetables.interval import CronDataIntervalTimetable
 
 from include.settings import get_settings
 
@@ -18,6 +18,13 @@ log = logging.getLogger(__name__)
 def data_intervals(cron: str) -> CronDataIntervalTimetable | None:
     """Return a schedule whose runs each cover the interval that just ended; 'none' means by hand only."""
     return None if cron == "none" else CronDataIntervalTimetable(cron, timezone="UTC")
+
+
+def asset_or_time(asset: Asset, cron: str) -> AssetOrTimeSchedule | list[Asset]:
+    """Return a schedule that runs when the asset is new and at the times of cron; 'none' leaves the asset."""
+    if cron == "none":
+        return [asset]
+    return AssetOrTimeSchedule(timetable=CronTriggerTimetable(cron, timezone="UTC"), assets=[asset])
 
 
 def dag_defaults() -> dict[str, Any]:

@@ -24,6 +24,8 @@ RUN_VARS = {
     "max_rejected_share": str(get_settings().max_rejected_share),
 }
 FULL_REFRESH = "{{ params.full_refresh }}"
+# For models that only need to know the day that recency counts from.
+AS_OF_VARS = {"as_of_date": "{{ params.as_of_date or '' }}"}
 # The same for the streams, whose intervals are hours.
 STREAM_VARS = {
     "start_date": f"{{{{ params.start_date or (data_interval_start | ts if {_BACKFILL} else '') }}}}",
@@ -34,7 +36,7 @@ STREAM_VARS = {
 def dbt_task_group(
     group_id: str,
     *,
-    after: Operator,
+    after: Operator | None = None,
     select: list[str] | None = None,
     exclude: list[str] | None = None,
     dbt_vars: dict[str, str] | None = None,
@@ -42,7 +44,8 @@ def dbt_task_group(
 ) -> DbtTaskGroup:
     """Return a task group of the selected (default: all) models, snapshots and seeds, with their tests.
 
-    `select` and `exclude` are dbt's selectors, as in ["tag:streaming"]. It runs when `after` has succeeded.
+    `select` and `exclude` are dbt's selectors, as in ["tag:streaming"]. It runs when `after` has succeeded; a
+    group without it stands first.
 
     WATCHER: one task runs `dbt build`, the others show what becomes of each node. So there is one dbt start
     and one writer a group. `dbt_vars` and `full_refresh` may hold Airflow templates.
@@ -88,7 +91,7 @@ def dbt_task_group(
     return group
 
 
-def _producer_first(group: DbtTaskGroup, after: Operator) -> None:
+def _producer_first(group: DbtTaskGroup, after: Operator | None) -> None:
     """Let the nodes' tasks start when dbt has ended, well or badly, but not when it could not start.
 
     Beside a running producer each of them would start twice (once to find nothing yet), and `airflow dags
@@ -96,7 +99,8 @@ def _producer_first(group: DbtTaskGroup, after: Operator) -> None:
     """
     (producer,) = (task for task in group.iter_tasks() if task.label == PRODUCER_WATCHER_TASK_ID)
     for root in list(group.get_roots()):
-        after >> root
+        if after is not None:
+            after >> root
         if root is not producer:
             producer >> root
             root.trigger_rule = TriggerRule.ALL_DONE_MIN_ONE_SUCCESS

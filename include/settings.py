@@ -37,6 +37,14 @@ class Settings(BaseSettings):
         "0 * * * *",
         description="Cron of the streaming marts in UTC, on the hour as they are. 'none': by hand only.",
     )
+    retraining_schedule: str = Field(
+        "0 3 * * 0",
+        description="Cron of the segments' retraining in UTC, beside each new fct_sales. 'none': that only.",
+    )
+    segments_seed_file: Path = Field(
+        DBT_PROJECT_DIR / "seeds" / "customer_segments.csv",
+        description="Copy of the segments in use, for whoever runs dbt seed by hand.",
+    )
     max_rejected_share: float = Field(
         0.05, ge=0, le=1, description="Largest share of a dataset's rows that may go to quarantine."
     )

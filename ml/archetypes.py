@@ -51,8 +51,8 @@ ARCHETYPES = (
         2,
         "Occasional Shoppers",
         _levels(recency=0, orders=-2, revenue=-2, order_value=-1),
-        meaning="One or two small orders.",
-        action="Cheap channels only: welcome series, a coupon for the second order.",
+        meaning="A few small orders.",
+        action="Cheap channels only: welcome series, a coupon for the next order.",
         lowest=("frequency", "monetary"),
     ),
     Archetype(

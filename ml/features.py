@@ -13,6 +13,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from include.warehouse import Warehouse
+
+FEATURES_TABLE = "staging.int_customer_features"
 Floats = npt.NDArray[np.float64]
 
 
@@ -79,6 +82,16 @@ def read_features(path: Path) -> CustomerFeatures:
     ) as error:  # pyarrow's errors are OSError or ValueError
         raise FeaturesError(f"{path} cannot be read: {_one_line(error)}.") from error
     return check_features(frame, str(path))
+
+
+def load_features(warehouse: Warehouse) -> CustomerFeatures:
+    """Read and check the features that dbt has computed in the warehouse; raises FeaturesError."""
+    # The model needs no exact money, and float64 spares a Decimal object a customer.
+    columns = ", ".join([CUSTOMER_ID, *(f"cast({one.name} as double) as {one.name}" for one in FILE_COLUMNS)])
+    with warehouse.session() as session:
+        rows = session.execute(f"select {columns} from {FEATURES_TABLE}")  # noqa: S608 (our names)
+    frame = pd.DataFrame.from_records(rows, columns=[CUSTOMER_ID, *(one.name for one in FILE_COLUMNS)])
+    return check_features(frame, FEATURES_TABLE)
 
 
 def check_features(frame: pd.DataFrame, source: str) -> CustomerFeatures:

@@ -37,8 +37,10 @@ def write_card(
         _USE.strip(),
         "## Segments",
         _segments(summary),
+        _picture("segments", "Shares and profile of each segment"),
         "## What each segment means",
         _meanings(summary),
+        _picture("projection", "Customers in the plane of their first two principal components"),
         "## Features",
         _table(
             ["Feature", "Meaning", "In the model"],
@@ -50,6 +52,7 @@ def write_card(
         "Five segments are a business choice: each has a name and a campaign of its own. Statistics alone"
         " would often take fewer.",
         _table(list(selection.columns), [_cells(row) for row in selection.itertuples(index=False)]),
+        _picture("selection", "Inertia, silhouette and stability over k"),
         "## Customers who moved since the version before",
         _migrations(migrations, summary),
     ]
@@ -119,7 +122,12 @@ def _migrations(migrations: Migrations | None, summary: pd.DataFrame) -> str:
         (names.get(one.from_segment_id, one.from_segment_id), names.get(one.to_segment_id), one.customers)
         for one in changes.itertuples()
     ]
-    return f"{text}\n\n{_table(['From', 'To', 'Customers'], rows)}"
+    picture = _picture("migrations", "Customers by segment, before and now")
+    return f"{text}\n\n{_table(['From', 'To', 'Customers'], rows)}\n\n{picture}"
+
+
+def _picture(name: str, caption: str) -> str:
+    return f"![{caption}](plots/{name}.png)"
 
 
 def _bullets(facts: Iterable[tuple[str, object]]) -> str:

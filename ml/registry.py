@@ -190,10 +190,13 @@ class Registry:
         """Return a version's model."""
         return SegmentModel.from_json(self.read(version, MODEL_FILE).decode())
 
+    def segments(self, version: str) -> pd.DataFrame:
+        """Return a version's customer_id, segment_id and segment_name, one row per customer."""
+        return pd.read_csv(BytesIO(self.read(version, SEGMENTS_FILE)))
+
     def segment_ids(self, version: str) -> "pd.Series[int]":
         """Return a version's segment_id by customer_id."""
-        table = pd.read_csv(BytesIO(self.read(version, SEGMENTS_FILE)), index_col=CUSTOMER_ID)
-        return table["segment_id"]
+        return self.segments(version).set_index(CUSTOMER_ID)["segment_id"]
 
     def location(self, version: str) -> str:
         """Return where a version's files are."""

@@ -22,7 +22,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from ml import evaluation
+from ml import evaluation, plots
 from ml.features import FEATURES, CustomerFeatures, FeaturesError, read_features
 from ml.gate import GateFigures, GateResult, GateSettings, judge
 from ml.model_card import write_card
@@ -54,6 +54,7 @@ class Training:
     """What one training made; `promoted` says whether its version is the current one now."""
 
     version: Version
+    location: str
     model: SegmentModel
     summary: pd.DataFrame
     gate: GateResult
@@ -74,9 +75,12 @@ def train(
     seed: int = 0,
     dry_run: bool = False,
     force: bool = False,
+    promote: bool = True,
     limits: GateSettings | None = None,
 ) -> Training:
     """Fit, evaluate and judge a model, store it as a version, and promote it unless rejected or a dry run.
+
+    With `promote` False that last step is left to the caller.
 
     Nothing that is in use changes before the promotion, the last step. Raises SegmentationError before
     anything is written, RegistryError if another training was promoted meanwhile.
@@ -116,20 +120,19 @@ def train(
             PARAMETERS_FILE: _json(parameters),
             METRICS_FILE: _json(_metrics(features, evaluated, gate, decision)),
             CARD_FILE: _card(version, features, evaluated, gate, {**parameters, "decision": decision}),
-            **evaluated.plot_files(),
         }
         manifest = registry.write(
             version,
-            {name: content.encode() for name, content in files.items()},
+            {name: content.encode() for name, content in files.items()} | evaluated.plot_files(model),
             fingerprint=features.fingerprint(),
             decision=decision,
             findings=gate.findings,
             dry_run=dry_run,
         )
-    promoted = decision != "rejected" and not dry_run
+    promoted = promote and decision != "rejected" and not dry_run
     if promoted:
         registry.promote(version, replacing=replacing)
-    return Training(manifest, model, evaluated.summary, gate, promoted, seconds)
+    return Training(manifest, registry.location(version), model, evaluated.summary, gate, promoted, seconds)
 
 
 @dataclass(frozen=True)
@@ -155,14 +158,21 @@ class _Evaluation:
             untrue_names=tuple(evaluation.untrue_names(self.summary)),
         )
 
-    def plot_files(self) -> dict[str, str]:
-        """Return the data of each plot: curves over k, segment profiles, a projection, migrations."""
+    def plot_files(self, model: SegmentModel) -> dict[str, bytes]:
+        """Return each plot and its data: curves over k, segment profiles, a projection, migrations."""
+        names = model.segments
         files = {
-            "plots/selection.csv": _csv(self.selection),
-            "plots/segments.csv": _csv(self.summary.reset_index()),
-            "plots/projection.csv": _csv(self.projection.reset_index()),
+            "plots/selection.csv": _csv(self.selection).encode(),
+            "plots/selection.png": plots.selection(self.selection, chosen_k=len(names)),
+            "plots/segments.csv": _csv(self.summary.reset_index()).encode(),
+            "plots/segments.png": plots.segments(self.summary),
+            "plots/projection.csv": _csv(self.projection.reset_index()).encode(),
+            "plots/projection.png": plots.projection(self.projection, names),
         }
-        return files | ({"plots/migrations.csv": _csv(self.migrations.moves)} if self.migrations else {})
+        if self.migrations:
+            files["plots/migrations.csv"] = _csv(self.migrations.moves).encode()
+            files["plots/migrations.png"] = plots.migrations(self.migrations.moves, names)
+        return files
 
 
 def _evaluate(
@@ -289,8 +299,9 @@ def main(
     steps = ", ".join(f"{step} {seconds:.1f}" for step, seconds in training.seconds.items())
     console.print(f"Seconds: {steps}", soft_wrap=True)
     state = "current now" if training.promoted else "not promoted"
-    where = registry.location(training.version.version)
-    console.print(f"Version {where}: {training.version.decision}, {state}", soft_wrap=True, markup=False)
+    console.print(
+        f"Version {training.location}: {training.version.decision}, {state}", soft_wrap=True, markup=False
+    )
     raise typer.Exit(0 if training.passed else 1)
 
 

@@ -5,6 +5,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 # Airflow reads its environment when it is first imported, so this comes before any test module.
 os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="airflow-home-")
@@ -16,22 +17,39 @@ os.environ["DBT_SEND_ANONYMOUS_USAGE_STATS"] = "False"
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 REAL_DATA = PROJECT_ROOT.parent / "shared" / "data" / "ecommerce"
 
-# A file runs on one worker, so the longest come first. The demo comes last: two whole stacks at once are more
-# than two cores bear.
-LONGEST_FIRST = ("tests/e2e/test_airflow.py", "tests/dbt/", "tests/e2e/test_snowflake.py")
-LAST = "tests/e2e/test_demo.py"
+# A file runs on one worker, so the longest come first.
+LONGEST_FIRST = (
+    "tests/e2e/test_airflow.py",
+    "tests/e2e/test_demo.py",
+    "tests/dbt/",
+    "tests/e2e/test_snowflake.py",
+)
+# These start a whole stack, and two at once are more than two cores bear: all of them run on one worker.
+WHOLE_STACK = ("tests/e2e/test_airflow.py", "tests/e2e/test_demo.py", "tests/local/test_stack.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the files of LONGEST_FIRST before all others, in its order, and LAST behind them."""
+    """Put the files of LONGEST_FIRST before all others, in its order."""
 
     def place(item: pytest.Item) -> int:
-        if item.nodeid.startswith(LAST):
-            return len(LONGEST_FIRST) + 1
         found = (n for n, start in enumerate(LONGEST_FIRST) if item.nodeid.startswith(start))
         return next(found, len(LONGEST_FIRST))
 
     items.sort(key=place)
+
+
+class OneStackAtATime(LoadFileScheduling):
+    """Like `--dist loadfile`, but all files of WHOLE_STACK count as one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        if nodeid.startswith(WHOLE_STACK):
+            return "whole stack"
+        return str(super()._split_scope(nodeid))
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> OneStackAtATime:
+    """Give pytest-xdist its scheduler."""
+    return OneStackAtATime(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -22,7 +22,10 @@ def refresh_manifest(settings: Settings, project: Path = DBT_PROJECT_DIR) -> boo
     Returns whether it ran. Raises ManifestError with dbt's output if the project does not parse.
     """
     settings.duckdb_path.parent.mkdir(parents=True, exist_ok=True)
-    if not (project / "dbt_project.yml").exists() or is_current(project, settings.warehouse):
+    if not (project / "dbt_project.yml").exists():
+        return False
+    ensure_seed(project)
+    if is_current(project, settings.warehouse):
         return False
     result = subprocess.run(  # noqa: S603
         [str(VENV_BIN / "dbt"), "--quiet", "parse"],
@@ -35,6 +38,13 @@ def refresh_manifest(settings: Settings, project: Path = DBT_PROJECT_DIR) -> boo
     if result.returncode != 0:
         raise ManifestError(f"dbt parse failed in {project}:\n{result.stdout}{result.stderr}".rstrip())
     return True
+
+
+def ensure_seed(project: Path) -> None:
+    """Write a seed of segments without customers where there is none: without the file dbt parses nothing."""
+    path = project / "seeds" / "customer_segments.csv"
+    if path.parent.is_dir() and not path.exists():
+        path.write_text("customer_id,segment_id,segment_name,model_version\n", encoding="utf-8")
 
 
 def is_current(project: Path, warehouse: str) -> bool:

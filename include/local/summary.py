@@ -71,6 +71,19 @@ limit 1
 """
 
 
+_SEGMENTS = """
+select
+    segment_name,
+    count(*),
+    sum(total_revenue),
+    cast(sum(total_revenue) / nullif(sum(total_orders), 0) as decimal(18, 2)),
+    avg(days_since_last_purchase)
+from analytics.fct_customer_segments
+group by segment_id, segment_name
+order by segment_id
+"""
+
+
 @dataclass(frozen=True)
 class Stage:
     """A part of the run and the seconds it took."""
@@ -120,6 +133,17 @@ class Price:
 
 
 @dataclass(frozen=True)
+class Segment:
+    """A customer segment: size, revenue, revenue an order, mean days since the last order."""
+
+    name: str
+    customers: int
+    revenue: Decimal
+    average_order_value: Decimal
+    recency_days: float
+
+
+@dataclass(frozen=True)
 class Summary:
     """The outcome of one run; without the streaming part, streams is empty and its figures are None."""
 
@@ -129,6 +153,7 @@ class Summary:
     orders: int
     customers: int
     stages: tuple[Stage, ...]
+    segments: tuple[Segment, ...] = ()
     streams: tuple[StreamState, ...] = ()
     newest_price: Price | None = None
     dead_letters: int | None = None
@@ -146,8 +171,13 @@ def read_warehouse(duckdb_path: Path, since: datetime, stages: Iterable[Stage] =
         *amounts, customers, orders = _one_row(connection, _MONEY)
         tests = DataTests(*_one_row(connection, _TESTS, [since]))
         streams, price = _streaming(connection, since) if _has_stream(rows) else ((), None)
+        segments = _segments(connection) if "analytics.fct_customer_segments" in rows else ()
     money = Money(*(amount or Decimal(0) for amount in amounts))
-    return Summary(rows, tests, money, orders, customers, tuple(stages), streams, price)
+    return Summary(rows, tests, money, orders, customers, tuple(stages), segments, streams, price)
+
+
+def _segments(connection: duckdb.DuckDBPyConnection) -> tuple[Segment, ...]:
+    return tuple(Segment(*row) for row in connection.execute(_SEGMENTS).fetchall())
 
 
 def _has_stream(rows: dict[str, int]) -> bool:
@@ -178,10 +208,22 @@ def render(summary: Summary) -> RenderableType:
     return Group(
         _table("Rows", {name: f"{count:,}" for name, count in summary.rows.items()}),
         _table("Sales", figures),
+        *([_segment_table(summary.segments)] if summary.segments else []),
         *([_table("Streams", _stream_figures(summary))] if summary.streams else []),
         _table("Stage (seconds)", {stage.name: f"{stage.seconds:.1f}" for stage in summary.stages}),
         f"\nTests: {tests.passed:,} passed, {tests.warned:,} warned, {tests.failed:,} failed{skipped}",
     )
+
+
+def _segment_table(segments: Iterable[Segment]) -> Table:
+    table = Table("Segments", box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for header in ("Customers", "Revenue", "Per order", "Days since order"):
+        table.add_column(header, justify="right")
+    for one in segments:
+        money = (f"{one.revenue:,.2f}", f"{one.average_order_value:,.2f}")
+        table.add_row(one.name, f"{one.customers:,}", *money, f"{one.recency_days:.0f}")
+    table.add_section()
+    return table
 
 
 def _stream_figures(summary: Summary) -> dict[str, str]:

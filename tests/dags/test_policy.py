@@ -15,7 +15,7 @@ from airflow.sdk.definitions.mappedoperator import MappedOperator
 from include.settings import PROJECT_ROOT
 
 DAGS_FOLDER = PROJECT_ROOT / "dags"
-EXPECTED = {"marketing_pipeline", "streaming_marts"}
+EXPECTED = {"marketing_pipeline", "segment_retraining", "streaming_marts"}
 MAX_LINES = 80
 
 
@@ -92,7 +92,7 @@ def test_tasks_that_write_share_the_warehouse_pool(dag: DAG) -> None:
 
 def _writes(task: BaseOperator | MappedOperator) -> bool:
     watches = "." in task.task_id and not task.task_id.endswith("dbt_producer_watcher")
-    return not watches and task.task_id != "publish"
+    return not watches and task.task_id not in {"publish", "gate", "register"}
 
 
 def test_every_parameter_is_described(dag: DAG) -> None:
@@ -107,15 +107,19 @@ def test_file_fits_one_screen(path: Path) -> None:
 
 
 def test_every_dbt_node_has_its_task_and_its_tests_in_one_dag(bag: DagBag) -> None:
-    """The whole project is in the DAGs, the streams in theirs, and the tests of each node run after it."""
+    """The whole project is in the DAGs, streams and segments in theirs; each node's tests run after it."""
     models = {path.stem for path in (PROJECT_ROOT / "include/dbt/models").rglob("*.sql")}
     built = {dag_id: _built_models(bag.dags[dag_id]) for dag_id in EXPECTED}
     streaming = {path.stem for path in (PROJECT_ROOT / "include/dbt/models/streaming").glob("*.sql")}
     streaming |= {path.stem for path in (PROJECT_ROOT / "include/dbt/models/marts").glob("fct_*_hourly.sql")}
 
+    segments = {path.stem for path in (PROJECT_ROOT / "include/dbt/models/segments").glob("*.sql")}
+
     assert len(streaming) >= 6
+    assert len(segments) >= 4
     assert built["streaming_marts"] == streaming
-    assert built["marketing_pipeline"] == models - streaming
+    assert built["segment_retraining"] == segments
+    assert built["marketing_pipeline"] == models - streaming - segments
 
 
 def _built_models(dag: DAG) -> set[str]:
@@ -128,14 +132,20 @@ def test_dbt_builds_what_the_dag_shows(bag: DagBag) -> None:
     """The task that runs dbt is told the same selection as the tasks were made by."""
     pipeline: Any = bag.dags["marketing_pipeline"].get_task("transform.dbt_producer_watcher")
     streams: Any = bag.dags["streaming_marts"].get_task("streaming.dbt_producer_watcher")
+    segments: Any = bag.dags["segment_retraining"].get_task("segment_marts.dbt_producer_watcher")
 
-    assert (pipeline.select, pipeline.exclude) == (None, "tag:streaming")
+    assert (pipeline.select, pipeline.exclude) == (None, "tag:segments tag:streaming")
     assert (streams.select, streams.exclude) == ("tag:streaming", None)
+    assert (segments.select, segments.exclude) == ("tag:segment_marts", None)
 
 
 @pytest.mark.parametrize(
     ("dag_id", "asset"),
-    [("marketing_pipeline", "fct_sales"), ("streaming_marts", "fct_bitcoin_prices_hourly")],
+    [
+        ("marketing_pipeline", "fct_sales"),
+        ("segment_retraining", "fct_customer_segments"),
+        ("streaming_marts", "fct_bitcoin_prices_hourly"),
+    ],
 )
 def test_a_dag_publishes_its_fact_last(bag: DagBag, dag_id: str, asset: str) -> None:
     dag = bag.dags[dag_id]
@@ -144,6 +154,13 @@ def test_a_dag_publishes_its_fact_last(bag: DagBag, dag_id: str, asset: str) -> 
     assert not publish.downstream_task_ids
     ends = {task.task_id for task in dag.tasks if not task.downstream_task_ids}
     assert ends == {"publish"}
+
+
+def test_no_segment_changes_before_the_gate(bag: DagBag) -> None:
+    dag = bag.dags["segment_retraining"]
+    after = dag.get_task("gate").get_flat_relative_ids(upstream=False)
+    before = {task.task_id for task in dag.tasks} - after - {"gate"}
+    assert {task for task in before if not task.startswith("features.")} == {"fit"}
 
 
 def test_nothing_is_built_from_the_streams_before_the_gate(bag: DagBag) -> None:

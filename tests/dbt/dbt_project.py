@@ -19,8 +19,10 @@ from dbt.cli.main import dbtRunner, dbtRunnerResult
 
 from include.ingestion.datasets import DATASETS
 from include.ingestion.loader import ingest
+from include.local.manifest import ensure_seed
 from include.settings import DBT_PROJECT_DIR
 from include.warehouse.duckdb import DuckDBWarehouse
+from ml.reseed import NOT_COPIED
 from tests.dbt.money import Row, read
 
 Rows = list[tuple[Any, ...]]
@@ -117,8 +119,9 @@ def make_project(tree: Path) -> Project:
     shutil.copytree(
         DBT_PROJECT_DIR,
         tree / "include" / "dbt",
-        ignore=shutil.ignore_patterns("target", "logs", "dbt_packages", ".user.yml"),
+        ignore=NOT_COPIED,
     )
+    ensure_seed(tree / "include" / "dbt")
     return Project(tree, tree / "data", tree / ".local" / "warehouse" / WAREHOUSE)
 
 

@@ -29,6 +29,7 @@ from include.local.environment import ADMIN_USER
 from include.local.kafka.jars import kafka_version
 from include.local.streaming import BROKER, streaming_commands
 from include.settings import Settings
+from ml.gate import GateSettings
 from streaming_workers.settings import ConsumerSettings, KafkaSettings, MonitoringSettings, ProducerSettings
 from tests.deployment.tools import ROOT, SEARCH_PATH, run
 
@@ -47,7 +48,7 @@ FILLED_IN = {name: f"value-of-{name}" for name in SECRETS} | {"COMPOSE_PROFILES"
 # What compose itself reads.
 OF_COMPOSE = {"COMPOSE_PROFILES"}
 # These place the local stack's processes on one machine; a container's ports are its own.
-OF_THE_LOCAL_STACK = {"AIRFLOW_PORT", "KAFKA_PORT", "SIMULATOR_PORT", "FEEDS"}
+OF_THE_LOCAL_STACK = {"AIRFLOW_PORT", "KAFKA_PORT", "SIMULATOR_PORT", "FEEDS", "SEGMENTS_SEED_FILE"}
 
 
 def compose(env_file: Path, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
@@ -102,7 +103,7 @@ def test_env_example_names_every_variable_and_fills_in_no_secret() -> None:
 
 def test_compose_passes_every_setting_of_the_product(services: dict[str, Any]) -> None:
     in_image = set(re.findall(r"([A-Z_]+)=\S+", DOCKERFILE))
-    settings = {name.upper() for name in Settings.model_fields} - OF_THE_LOCAL_STACK
+    settings = {"ML_REGISTRY", *(name.upper() for name in Settings.model_fields)} - OF_THE_LOCAL_STACK
     assert settings <= in_image | set(services["scheduler"]["environment"])
 
 
@@ -115,6 +116,7 @@ def test_compose_passes_every_setting_of_the_product(services: dict[str, Any]) -
         ("consumer", KafkaSettings),
         ("consumer", MonitoringSettings),
         ("scheduler", KafkaSettings),  # its tasks look at the lag
+        ("scheduler", GateSettings),
     ],
 )
 def test_compose_passes_every_setting_of_the_workers(

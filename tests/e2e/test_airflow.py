@@ -18,10 +18,11 @@ from include.local.stack import AIRFLOW, Stack
 from include.settings import Settings
 from tests.machine import free_port
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(2400)
 
 DAG = "marketing_pipeline"
 CHROMIUM = "/usr/bin/chromium"
+PAGE_TIMEOUT_MS = 120_000  # a machine that runs more than these tests shows a page late
 # The browser must not look for its maker's hosts, nor need a user namespace.
 CHROMIUM_FLAGS = [
     "--no-sandbox",
@@ -68,7 +69,10 @@ def page(stack: Stack) -> Iterator[Page]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
         try:
-            yield browser.new_page(viewport={"width": 1400, "height": 1000})
+            expect.set_options(timeout=PAGE_TIMEOUT_MS)
+            page = browser.new_page(viewport={"width": 1400, "height": 1000})
+            page.set_default_timeout(PAGE_TIMEOUT_MS)
+            yield page
         finally:
             browser.close()
 
@@ -88,7 +92,7 @@ def sales_by_day(stack: Stack) -> dict[date, tuple[Any, ...]]:
     return {row[0]: row[1:] for row in rows}
 
 
-def wait_until(is_done: Callable[[], Any], what: str, seconds: float = 300) -> Any:
+def wait_until(is_done: Callable[[], Any], what: str, seconds: float = 1200) -> Any:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if found := is_done():
@@ -115,7 +119,7 @@ def all_runs(api: AirflowApi) -> dict[str, str]:
     return {run["dag_run_id"]: run["state"] for run in runs}
 
 
-def airflow(stack: Stack, *arguments: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+def airflow(stack: Stack, *arguments: str, timeout: float = 600) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [AIRFLOW, *arguments], env=stack.env, capture_output=True, text=True, timeout=timeout, check=False
     )
@@ -130,14 +134,12 @@ def test_a_user_logs_in_fills_in_the_form_and_triggers(
     page.get_by_role("button", name="Sign in").click()
     page.get_by_role("button", name="Trigger").first.click()
     form = page.locator("#element_source_location")
-    expect(form).to_have_value(str(data), timeout=30_000)
+    expect(form).to_have_value(str(data))
     for name in ("start_date", "end_date", "as_of_date"):
         expect(page.locator(f"#element_{name}")).to_be_visible()
     expect(page.get_by_text("Rebuild incremental tables from the start.")).to_be_visible()
     page.get_by_role("dialog").get_by_role("button", name="Trigger").click()
-    run_id = wait_until(
-        lambda: next((r for r in all_runs(api) if r.startswith("manual")), None), "the run", 60
-    )
+    run_id = wait_until(lambda: next((r for r in all_runs(api) if r.startswith("manual")), None), "the run")
     api.set_paused(DAG, paused=False)
     assert ended(api, run_id) == "success"
     for task, found in states(api, run_id).items():
@@ -176,7 +178,7 @@ def clear(api: AirflowApi, run_id: str, task_id: str) -> str:
         "reset_dag_runs": True,
     }
     api._call("POST", f"/dags/{DAG}/clearTaskInstances", json=cleared)
-    wait_until(lambda: api.run(DAG, run_id).state in ("queued", "running"), "the rerun", 30)
+    wait_until(lambda: api.run(DAG, run_id).state in ("queued", "running"), "the rerun", 300)
     return ended(api, run_id)
 
 
@@ -206,20 +208,20 @@ def test_a_run_is_cleared_from_its_start_and_builds_everything_again(stack: Stac
     assert rebuilt == {date(2019, 3, 1), date(2019, 3, 2)}
 
 
-def test_a_backfill_rebuilds_each_day_of_a_week_by_itself(stack: Stack, api: AirflowApi) -> None:
-    """Seven runs, each of its own day; together they hold what the full load held."""
+def test_a_backfill_rebuilds_each_of_its_days_by_itself(stack: Stack, api: AirflowApi) -> None:
+    """Three runs over the end of a month, each of its own day; together they hold what the full load held."""
     before = sales_by_day(stack)
-    week = [date(2019, 1, 1) + timedelta(days=n) for n in range(7)]
-    window = ["--from-date", week[0].isoformat(), "--to-date", week[-1].isoformat()]
+    days = [date(2019, 1, 30) + timedelta(days=n) for n in range(3)]
+    window = ["--from-date", days[0].isoformat(), "--to-date", days[-1].isoformat()]
     created = airflow(stack, "backfill", "create", "--dag-id", DAG, *window, "--max-active-runs", "2")
     assert created.returncode == 0, created.stderr
     runs = wait_until(
-        lambda: (r := [r for r in all_runs(api) if r.startswith("backfill")]) and len(r) == 7 and r, "7"
+        lambda: (r := [r for r in all_runs(api) if r.startswith("backfill")]) and len(r) == 3 and r, "3"
     )
     assert {ended(api, run) for run in runs} == {"success"}
     after = sales_by_day(stack)
-    assert {day for day in after if after[day][2] != before[day][2]} == set(week)
-    assert len({after[day][2] for day in week}) == 7, "every day was built by a run of its own"
+    assert {day for day in after if after[day][2] != before[day][2]} == set(days)
+    assert len({after[day][2] for day in days}) == 3, "every day was built by a run of its own"
     assert {day: amounts[:2] for day, amounts in after.items()} == {day: a[:2] for day, a in before.items()}
 
 
@@ -238,7 +240,9 @@ def test_a_missing_file_fails_the_run_with_one_sentence(
     assert "No file for customers in" in log_of(stack, run_id, failed[0])
     assert sales_by_day(stack) == before
     alert = f"DAG {DAG} failed in run {run_id}"
-    wait_until(lambda: alert in logs_below(stack, "airflow/logs"), "the failure callback's line in a log", 60)
+    wait_until(
+        lambda: alert in logs_below(stack, "airflow/logs"), "the failure callback's line in a log", 300
+    )
 
 
 def log_of(stack: Stack, run_id: str, task: TaskState) -> str:
@@ -258,7 +262,7 @@ def test_a_late_run_raises_a_deadline_alert(stack: Stack, api: AirflowApi) -> No
     wait_until(
         lambda: alert in logs_below(stack, "logs") + logs_below(stack, "airflow/logs"),
         "the deadline alert",
-        180,
+        600,
     )
     api.fail_run(DAG, run_id)
 
@@ -266,6 +270,6 @@ def test_a_late_run_raises_a_deadline_alert(stack: Stack, api: AirflowApi) -> No
 def test_dags_test_runs_the_dag_and_ends(stack: Stack, api: AirflowApi) -> None:
     """Paused, since a scheduler that is up would run the same tasks beside it."""
     api.set_paused(DAG, paused=True)
-    done = airflow(stack, "dags", "test", DAG, "2019-02-01", timeout=300)
+    done = airflow(stack, "dags", "test", DAG, "2019-02-01", timeout=1200)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert "Completed successfully" in done.stdout + done.stderr

@@ -16,7 +16,7 @@ from include.settings import PROJECT_ROOT
 from tests import kafka
 from tests.machine import free_port, left_behind
 
-pytestmark = pytest.mark.timeout(1300)
+pytestmark = pytest.mark.timeout(4000)
 
 Demo = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -44,7 +44,7 @@ def demo(local_dir: Path) -> Iterator[Demo]:
             cwd=PROJECT_ROOT,
             capture_output=True,
             text=True,
-            timeout=600,
+            timeout=1800,
             check=False,
         )
 
@@ -55,7 +55,10 @@ def demo(local_dir: Path) -> Iterator[Demo]:
 def figures(output: str) -> list[str]:
     """Return the lines of the summary that depend on the shop's files only: not on time, not on the feeds."""
     lines = re.findall(
-        r"^(?:raw|staging|analytics|snapshots|Revenue|Discount|GST|Delivery|Total|Orders).*$", output, re.M
+        r"^(?:raw|staging|analytics|snapshots|Revenue|Discount|GST|Delivery|Total|Orders|Segments|Big|At-Risk"
+        r"|Occasional|Champions|Loyal).*$",
+        output,
+        re.M,
     )
     return [line for line in lines if "_hourly" not in line]
 
@@ -69,17 +72,15 @@ def shown(output: str, label: str) -> int:
 def test_a_second_demo_prints_the_same_numbers_and_leaves_nothing_running(
     demo: Demo, local_dir: Path
 ) -> None:
-    first, second = demo(), demo()
+    first, second = demo(), demo(feeds="none")
     assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
     assert len(figures(first.stdout)) > 15
     assert figures(second.stdout) == figures(first.stdout)
     assert re.search(r"Tests: \d{2,} passed, 0 warned, 0 failed", second.stdout)
-    for run in (first.stdout, second.stdout):
-        assert shown(run, "bitcoin-prices: new events") > 5
-        assert shown(run, "news-events: new events") > 5
-        assert shown(run, "Dead letters") == 0
-        assert re.search(r"^Newest price of bitcoin \(USD\) +[\d,]+\.\d\d at ", run, re.M)
-    assert shown(second.stdout, "streaming.stg_bitcoin") > shown(first.stdout, "streaming.stg_bitcoin")
+    assert shown(first.stdout, "bitcoin-prices: new events") > 5
+    assert shown(first.stdout, "news-events: new events") > 5
+    assert shown(first.stdout, "Dead letters") == 0
+    assert re.search(r"^Newest price of bitcoin \(USD\) +[\d,]+\.\d\d at ", first.stdout, re.M)
     assert left_behind(local_dir) == []
 
 

@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 
 from include.local.airflow_api import RunState, TaskState
-from include.local.demo import DemoError, describe_failure, run_demo, source_for, stages_of
+from include.local.demo import DemoError, describe_failure, last_error, run_demo, source_for, stages_of
 from include.local.processes import Command
 from include.local.progress import now_running, progress
 from include.local.stack import Stack, StackError
@@ -127,6 +127,20 @@ def test_a_failure_names_the_task_its_log_and_its_last_error(tmp_path: Path) -> 
     assert str(log) in message
     assert "LoadError: Online_Sales.csv has no column Quantity" in message
     assert "dbt.model" not in message
+
+
+def test_all_that_dbt_printed_becomes_its_last_error(tmp_path: Path) -> None:
+    printed = [
+        {"info": {"level": "info", "msg": "Running with dbt"}},
+        {"info": {"level": "error", "msg": "1 of 1 ERROR some_test"}},
+        {"info": {"level": "error", "msg": 'Catalog Error: no table "fct_sales"'}},
+        {"info": {"level": "info", "msg": "Done."}},
+    ]
+    log = tmp_path / "attempt=1.log"
+    event = "\n".join(json.dumps(line) for line in printed)
+    log.write_text(json.dumps({"level": "error", "event": event}))
+
+    assert last_error(log) == 'Catalog Error: no table "fct_sales"'
 
 
 def test_a_failed_mapped_task_is_named_by_its_label(tmp_path: Path) -> None:

@@ -18,6 +18,16 @@
     end
 {%- endmacro %}
 
+{# Class of a customer by days since the last purchase. #}
+{% macro activity_status(days) -%}
+    case
+        when {{ days }} <= 30 then 'Active'
+        when {{ days }} <= 90 then 'Recent'
+        when {{ days }} <= 180 then 'Dormant'
+        else 'Inactive'
+    end
+{%- endmacro %}
+
 {# Now, with its time zone. #}
 {% macro get_current_timestamp() -%}
     cast({{ dbt.current_timestamp() }} as timestamp with time zone)

@@ -1,0 +1,80 @@
+"""
+### Segment retraining
+
+Groups the customers anew, and uses the new segments only if they can be trusted.
+
+1. **features**: dbt computes what each customer's orders say up to the as-of date.
+2. **fit**: K-means, its clusters named after the five archetypes; the version goes into the registry with
+   its metrics, plots and model card.
+3. **gate**: separation, smallest segment, stability, and customers who would change segment. A version that
+   misses a limit fails here with the figures; it stays in the registry, and the segments in use stay.
+4. **register**: the version becomes the current one.
+5. **reseed**: its segments are written and loaded as the dbt seed `customer_segments`.
+6. **segment_marts**, **publish**: `fct_customer_segments`, RFM scores, migrations, each tested; an asset.
+
+Runs when `fct_sales` is new, weekly, and by hand: with another k or as-of date, as a dry run (which ends at
+the gate), or with force, which lets a rejected version through and is recorded. Every task can be cleared.
+"""
+
+from typing import Any
+
+from airflow.sdk import Asset, Param, chain, dag, task
+
+from include.dag_defaults import asset_or_time, dag_defaults
+from include.dbt_tasks import AS_OF_VARS, dbt_task_group
+from include.settings import get_settings
+
+DATE: dict[str, Any] = {"type": ["null", "string"], "format": "date"}
+
+
+@dag(
+    schedule=asset_or_time(Asset("fct_sales"), get_settings().retraining_schedule),
+    **dag_defaults(),
+    doc_md=__doc__,
+    tags=["ml", "dbt"],
+    params={
+        "k": Param(5, type="integer", minimum=2, maximum=10, description="Number of segments."),
+        "as_of_date": Param(None, **DATE, description="Day recency counts from; empty: the newest sale."),
+        "dry_run": Param(False, type="boolean", description="Train and judge, but use nothing of it."),
+        "force": Param(False, type="boolean", description="Use it whatever the gate says; recorded."),
+    },
+)
+def segment_retraining() -> None:
+    @task(pool="warehouse")
+    def fit(**context: Any) -> str:
+        from include.warehouse import get_warehouse
+        from ml.retraining import fit
+
+        return fit(get_warehouse(), context["params"])
+
+    @task.short_circuit
+    def gate(version: str) -> bool:
+        from ml.retraining import gate
+
+        return gate(version)
+
+    @task
+    def register(version: str) -> None:
+        from ml.retraining import register
+
+        register(version)
+
+    @task(pool="warehouse")
+    def reseed() -> None:
+        from ml.reseed import reseed
+
+        reseed()
+
+    @task(outlets=[Asset("fct_customer_segments")])
+    def publish() -> None:
+        """Run only when every model is built and every test has passed."""
+
+    version: Any = fit()
+    seeded = reseed()
+    features = dbt_task_group("features", select=["int_customer_features"], dbt_vars=AS_OF_VARS)
+    marts = dbt_task_group("segment_marts", after=seeded, select=["tag:segment_marts"], dbt_vars=AS_OF_VARS)
+    chain(features, version, gate(version), register(version), seeded)
+    marts >> publish()
+
+
+segment_retraining()

@@ -1,0 +1,142 @@
+"""Seed the warehouse with the segments of the registry's current version: `analytics.customer_segments`.
+
+    python -m ml.reseed [--registry DIR]
+
+Writes the seed and loads it on the same machine in one go, so it works on workers that keep nothing. dbt
+loads it from a copy of the project: its own folder may be read-only, and two runs cannot mix their files.
+"""
+
+import logging
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pandas as pd
+import typer
+from rich.console import Console
+
+from include.settings import DBT_PROJECT_DIR, Settings, get_settings
+from include.warehouse import Warehouse, get_warehouse
+from ml.registry import RegistryError, open_registry
+
+log = logging.getLogger(__name__)
+
+SEED = "customer_segments"
+SCHEMA = "analytics"
+TABLE = f"{SCHEMA}.{SEED}"
+COLUMNS = {
+    "customer_id": "bigint",
+    "segment_id": "integer",
+    "segment_name": "varchar",
+    "model_version": "varchar",
+}
+# `dbt seed` sends rows as text, some thousand a second; beyond this, rows go in through the bulk loader.
+LARGEST_SEED = 50_000
+NOT_COPIED = shutil.ignore_patterns("target", "logs", "dbt_packages", ".user.yml", f"{SEED}.csv")
+
+
+class ReseedError(Exception):
+    """The segments were not loaded; the message says why."""
+
+
+@dataclass(frozen=True)
+class Reseeded:
+    """Which version the warehouse now has, and how many customers it puts in a segment."""
+
+    version: str
+    customers: int
+
+
+def reseed(
+    location: str = "", settings: Settings | None = None, largest_seed: int = LARGEST_SEED
+) -> Reseeded:
+    """Load the current version's segments into TABLE and test them; doing so again changes nothing.
+
+    `location` is that of open_registry. Raises RegistryError where no version is current or its files are
+    damaged, and ReseedError where dbt fails; the old rows then stay.
+    """
+    settings = settings or get_settings()
+    registry = open_registry(location)
+    current = registry.current()
+    if current is None:
+        raise RegistryError("No version of the segments is current: train one first.")
+    segments = registry.segments(current.version).assign(model_version=current.version)
+    with _project_copy(segments) as project:
+        if len(segments) <= largest_seed:
+            _dbt("build", project, settings)
+        else:
+            _load_in_bulk(segments, get_warehouse(settings))
+            _dbt("test", project, settings)
+    _keep_for_dbt_users(segments, settings.segments_seed_file)
+    log.info("%s holds the %d customers of version %s.", TABLE, len(segments), current.version)
+    return Reseeded(current.version, len(segments))
+
+
+@contextmanager
+def _project_copy(segments: pd.DataFrame) -> Iterator[Path]:
+    with TemporaryDirectory(prefix="reseed-") as folder:
+        project = Path(folder) / "dbt"
+        shutil.copytree(DBT_PROJECT_DIR, project, ignore=NOT_COPIED)
+        segments.to_csv(project / "seeds" / f"{SEED}.csv", columns=list(COLUMNS), index=False)
+        yield project
+
+
+def _dbt(command: str, project: Path, settings: Settings) -> None:
+    """Run dbt on the seed and the tests that need nothing but it."""
+    argv = [str(Path(sys.executable).with_name("dbt")), "--quiet", command]
+    argv += ["--select", SEED, "--indirect-selection", "cautious"]
+    chosen = {"WAREHOUSE": settings.warehouse, "DUCKDB_PATH": str(settings.duckdb_path)}
+    env = {**os.environ, **chosen, "DBT_SEND_ANONYMOUS_USAGE_STATS": "False"}
+    result = subprocess.run(  # noqa: S603
+        argv, cwd=project, env=env, capture_output=True, text=True, check=False
+    )
+    if result.returncode != 0:
+        raise ReseedError(f"dbt {command} of {SEED} failed:\n{result.stdout}{result.stderr}".rstrip())
+
+
+def _load_in_bulk(segments: pd.DataFrame, warehouse: Warehouse) -> None:
+    """Replace the table's rows in one transaction."""
+    types = ", ".join(f"{name} {kind}" for name, kind in COLUMNS.items())
+    with warehouse.session() as session:
+        session.execute(f"create schema if not exists {SCHEMA}")
+        session.execute(f"create table if not exists {TABLE} ({types})")
+        with session.transaction():
+            session.execute(f"delete from {TABLE}")  # noqa: S608 (our name)
+            session.insert_rows(TABLE, {name: segments[name].tolist() for name in COLUMNS})
+
+
+def _keep_for_dbt_users(segments: pd.DataFrame, path: Path) -> None:
+    """Write the project's own seed too, so that `dbt seed` and `dbt build` by hand load the same."""
+    if not os.access(path.parent, os.W_OK):
+        log.warning("%s cannot be written: there, `dbt seed` would load other segments.", path)
+        return
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    segments.to_csv(draft, columns=list(COLUMNS), index=False)
+    draft.replace(path)
+
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def main(
+    registry: str = typer.Option("", help="Folder or URI of the registry; default: ML_REGISTRY."),
+) -> None:
+    """Load the current version's segments into the warehouse; then build `tag:segment_marts` with dbt."""
+    console = Console(highlight=False)
+    try:
+        done = reseed(registry)
+    except (RegistryError, ReseedError) as error:
+        console.print(str(error), soft_wrap=True, markup=False)
+        raise typer.Exit(1) from error
+    console.print(f"{TABLE}: {done.customers:,} customers, version {done.version}", soft_wrap=True)
+
+
+if __name__ == "__main__":
+    app()

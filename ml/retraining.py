@@ -1,0 +1,67 @@
+"""What the tasks of the DAG `segment_retraining` do, one function a task."""
+
+import json
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from airflow.sdk.exceptions import AirflowFailException
+
+from include.warehouse import Warehouse
+from ml.features import FeaturesError, load_features
+from ml.registry import PARAMETERS_FILE, RegistryError, open_registry
+from ml.segmentation import SegmentationError
+from ml.train import train
+
+log = logging.getLogger(__name__)
+
+
+class GateFailedError(AirflowFailException):
+    """The gate rejected the version; the message holds each figure that missed its limit. No retry."""
+
+
+class UntrainableError(AirflowFailException):
+    """These features give no model, however often it is tried; the message says why."""
+
+
+def fit(warehouse: Warehouse, params: Mapping[str, Any]) -> str:
+    """Train on the warehouse's features and store the version; return its id. Nothing in use changes.
+
+    `params` are the run's: k, dry_run and force.
+    """
+    chosen = {name: params[name] for name in ("k", "dry_run", "force")}
+    try:
+        training = train(load_features(warehouse), open_registry(), **chosen, promote=False)
+    except (FeaturesError, SegmentationError) as error:
+        raise UntrainableError(str(error)) from error
+    log.info("Version %s in %s", training.version.version, training.location)
+    for line in training.summary.drop(columns="revenue_share").to_string().splitlines():
+        log.info("%s", line)
+    return training.version.version
+
+
+def gate(version: str) -> bool:
+    """Return whether the version is to be used: False after a dry run.
+
+    Raises GateFailedError for a rejected one, which stays in the registry for inspection.
+    """
+    registry = open_registry()
+    manifest = registry.get(version)
+    if manifest.decision == "rejected":
+        raise GateFailedError(
+            f"Version {version} is not used, the segments stay as they are. {' '.join(manifest.findings)}"
+            f" Its model card is in {registry.location(version)}."
+        )
+    for finding in manifest.findings:
+        log.warning("Overridden by the parameter force: %s", finding)
+    return not manifest.dry_run
+
+
+def register(version: str) -> None:
+    """Make the version the current one, if that which it was compared with still is."""
+    registry = open_registry()
+    compared_with = json.loads(registry.read(version, PARAMETERS_FILE))["compared_with"]
+    try:
+        registry.promote(version, replacing=compared_with)
+    except RegistryError as error:
+        raise AirflowFailException(str(error)) from error
