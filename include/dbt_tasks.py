@@ -87,17 +87,30 @@ def dbt_task_group(
         ),
         operator_args=_operator_args(dbt_vars or {}, full_refresh),
     )
-    _producer_first(group, after)
+    (producer,) = (task for task in group.iter_tasks() if task.label == PRODUCER_WATCHER_TASK_ID)
+    if exclude:
+        _expect_no_excluded_test(group, producer)
+    _producer_first(group, producer, after)
     return group
 
 
-def _producer_first(group: DbtTaskGroup, after: Operator | None) -> None:
+def _expect_no_excluded_test(group: DbtTaskGroup, producer: Any) -> None:
+    """Let the tasks not wait for a test that dbt leaves out because one of its parents is excluded.
+
+    Cosmos counts each test of a node, and a node's tests have no outcome before all have reported.
+    """
+    graph = group.dbt_graph
+    excluded = {node_id for node_id in graph.nodes if node_id not in graph.filtered_nodes}
+    for tests in producer.tests_per_model.values():
+        tests[:] = [test for test in tests if excluded.isdisjoint(graph.nodes[test].depends_on)]
+
+
+def _producer_first(group: DbtTaskGroup, producer: BaseOperator, after: Operator | None) -> None:
     """Let the nodes' tasks start when dbt has ended, well or badly, but not when it could not start.
 
     Beside a running producer each of them would start twice (once to find nothing yet), and `airflow dags
     test`, which runs one task at a time, would wait for ever for a producer whose turn never comes.
     """
-    (producer,) = (task for task in group.iter_tasks() if task.label == PRODUCER_WATCHER_TASK_ID)
     for root in list(group.get_roots()):
         if after is not None:
             after >> root

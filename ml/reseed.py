@@ -89,8 +89,10 @@ def _project_copy(segments: pd.DataFrame) -> Iterator[Path]:
 
 def _dbt(command: str, project: Path, settings: Settings) -> None:
     """Run dbt on the seed and the tests that need nothing but it."""
-    argv = [str(Path(sys.executable).with_name("dbt")), "--quiet", command]
-    argv += ["--select", SEED, "--indirect-selection", "cautious"]
+    own = {"project-dir": project, "profiles-dir": project, "target-path": "target", "log-path": "logs"}
+    argv = [str(Path(sys.executable).with_name("dbt")), "--quiet", command, "--select", SEED]
+    argv += ["--indirect-selection", "cautious"]
+    argv += [f"--{name}={value}" for name, value in own.items()]  # whatever the user's DBT_* variables say
     chosen = {"WAREHOUSE": settings.warehouse, "DUCKDB_PATH": str(settings.duckdb_path)}
     env = {**os.environ, **chosen, "DBT_SEND_ANONYMOUS_USAGE_STATS": "False"}
     result = subprocess.run(  # noqa: S603

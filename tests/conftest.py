@@ -13,6 +13,8 @@ os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 os.environ["AIRFLOW__CORE__UNIT_TEST_MODE"] = "False"
 os.environ["AIRFLOW__COSMOS__ENABLE_TELEMETRY"] = "False"
 os.environ["DBT_SEND_ANONYMOUS_USAGE_STATS"] = "False"
+# A test's segments must not become the ones that the user's `dbt seed` loads.
+os.environ["SEGMENTS_SEED_FILE"] = str(Path(os.environ["AIRFLOW_HOME"], "customer_segments.csv"))
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 REAL_DATA = PROJECT_ROOT.parent / "shared" / "data" / "ecommerce"

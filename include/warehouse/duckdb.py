@@ -125,5 +125,7 @@ class DuckDBWarehouse(Warehouse):
     def _connect(self) -> duckdb.DuckDBPyConnection:
         connection = duckdb.connect(str(self.path))
         connection.execute("set TimeZone = 'UTC'")
-        connection.execute("set enable_progress_bar = false")  # it would go into the log, on stdout
+        # It would go into the log, on stdout. In a notebook it is off, and touching it asks for ipywidgets.
+        if connection.execute("select current_setting('enable_progress_bar')").fetchall() != [(False,)]:
+            connection.execute("set enable_progress_bar = false")
         return connection

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from tests.bench.batch import bench_airflow, bench_ingestion, bench_scale
 from tests.bench.measure import Ratio
+from tests.bench.segments import bench_million, bench_training
 from tests.bench.streaming import bench_drain, bench_freshness, bench_steady
 
 console = Console(highlight=False)
@@ -19,6 +20,8 @@ BENCHES: dict[str, Callable[[Path], Iterator[Ratio]]] = {
     "ingestion": bench_ingestion,
     "scale": bench_scale,
     "airflow": bench_airflow,
+    "training": bench_training,
+    "million": bench_million,
     "drain": bench_drain,
     "steady": bench_steady,
     "freshness": bench_freshness,

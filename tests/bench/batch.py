@@ -1,7 +1,6 @@
 """The batch product: ingestion, dbt and Airflow against the same work done plainly."""
 
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -19,7 +18,7 @@ from include.local.sample_data import generate
 from include.local.stack import Stack
 from include.settings import DBT_PROJECT_DIR, PROJECT_ROOT, Settings
 from include.warehouse import get_warehouse
-from tests.bench.measure import GIB, Ratio, peak_memory, seconds, settings_in
+from tests.bench.measure import GIB, Ratio, peak_memory, quietly, seconds, settings_in
 
 INGEST = """
 import sys
@@ -80,16 +79,10 @@ def _full_build(folder: Path, scale: int) -> tuple[float, int]:
 def plain_run(settings: Settings, data: Path) -> None:
     """Ingest and build as a user without Airflow would: one process each."""
     env = airflow_environment(settings)
-    _quietly([sys.executable, "-c", INGEST, str(data), *DATASETS], env, PROJECT_ROOT)
+    quietly([sys.executable, "-c", INGEST, str(data), *DATASETS], env, PROJECT_ROOT)
     target = settings.local_dir / "target"
     build = [str(VENV_BIN / "dbt"), "--log-path", str(target), "build", "--target-path", str(target)]
-    _quietly([*build, "--exclude-resource-type", "unit_test"], env, DBT_PROJECT_DIR)
-
-
-def _quietly(command: list[str], env: dict[str, str], folder: Path) -> None:
-    done = subprocess.run(command, env=env, cwd=folder, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise RuntimeError(f"{command[0]} failed:\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
+    quietly([*build, "--exclude-resource-type", "unit_test"], env, DBT_PROJECT_DIR)
 
 
 def bench_airflow(folder: Path, rounds: int = 3) -> Iterator[Ratio]:

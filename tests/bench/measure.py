@@ -1,5 +1,6 @@
 """What the benchmarks share: a ratio with its limit, a stop-watch, settings of their own, peak memory."""
 
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -43,6 +44,13 @@ def settings_in(folder: Path) -> Settings:
     return Settings(
         local_dir=folder, duckdb_path=folder / "warehouse.duckdb", airflow_port=free_port(), feeds="none"
     )
+
+
+def quietly(command: list[str], env: dict[str, str], folder: Path) -> None:
+    """Run a command; raises RuntimeError with the end of its output if it fails."""
+    done = subprocess.run(command, env=env, cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise RuntimeError(f"{command[0]} failed:\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
 
 
 @contextmanager

@@ -1,5 +1,7 @@
 """What holds for every DAG, whoever writes it."""
 
+import contextlib
+import json
 import os
 import subprocess
 import sys
@@ -11,8 +13,9 @@ from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk import DAG, Asset
 from airflow.sdk.bases.operator import BaseOperator
 from airflow.sdk.definitions.mappedoperator import MappedOperator
+from dbt.cli.main import dbtRunner
 
-from include.settings import PROJECT_ROOT
+from include.settings import DBT_PROJECT_DIR, PROJECT_ROOT
 
 DAGS_FOLDER = PROJECT_ROOT / "dags"
 EXPECTED = {"marketing_pipeline", "segment_retraining", "streaming_marts"}
@@ -130,13 +133,31 @@ def _built_models(dag: DAG) -> set[str]:
 
 def test_dbt_builds_what_the_dag_shows(bag: DagBag) -> None:
     """The task that runs dbt is told the same selection as the tasks were made by."""
-    pipeline: Any = bag.dags["marketing_pipeline"].get_task("transform.dbt_producer_watcher")
-    streams: Any = bag.dags["streaming_marts"].get_task("streaming.dbt_producer_watcher")
-    segments: Any = bag.dags["segment_retraining"].get_task("segment_marts.dbt_producer_watcher")
+    assert {task.task_id: (task.select, task.exclude) for task in _producers(bag)} == {
+        "transform.dbt_producer_watcher": (None, "tag:segments tag:streaming"),
+        "streaming.dbt_producer_watcher": ("tag:streaming", None),
+        "features.dbt_producer_watcher": ("int_customer_features", None),
+        "segment_marts.dbt_producer_watcher": ("tag:segment_marts", None),
+    }
 
-    assert (pipeline.select, pipeline.exclude) == (None, "tag:segments tag:streaming")
-    assert (streams.select, streams.exclude) == ("tag:streaming", None)
-    assert (segments.select, segments.exclude) == ("tag:segment_marts", None)
+
+def test_a_nodes_tests_are_those_that_dbt_runs(bag: DagBag, tmp_path: Path) -> None:
+    """A task that waits for one test more has no outcome, and one test less hides a failure."""
+    target = ["--target-path", str(tmp_path), "--log-path", str(tmp_path)]
+    with contextlib.chdir(DBT_PROJECT_DIR):
+        parsed = dbtRunner().invoke(["--quiet", "parse", *target]).result
+        for producer in _producers(bag):
+            selection = ["--select", producer.select] if producer.select else ["--exclude", producer.exclude]
+            arguments = ["--resource-type", "test", "--output", "json", "--output-keys", "unique_id"]
+            listed = dbtRunner(manifest=parsed).invoke(["--quiet", "ls", *arguments, *selection, *target])
+            run_by_dbt = {json.loads(line)["unique_id"] for line in listed.result}
+            waited_for = {test for tests in producer.tests_per_model.values() for test in tests}
+            assert len(run_by_dbt) > 10
+            assert waited_for == run_by_dbt, producer.task_id
+
+
+def _producers(bag: DagBag) -> list[Any]:
+    return [task for dag in bag.dags.values() for task in dag.tasks if task.task_id.endswith("watcher")]
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,12 @@
 """From the star schema to segments and back into the warehouse: features, training, reseed, marts."""
 
+import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -8,7 +14,7 @@ from typing import Any
 import pytest
 
 from include.local.sample_data import generate
-from include.settings import Settings
+from include.settings import PROJECT_ROOT, Settings
 from include.warehouse.duckdb import DuckDBWarehouse
 from ml import evaluation, reseed
 from ml.features import load_features
@@ -193,6 +199,43 @@ def test_a_version_whose_segments_were_tampered_with_is_refused(
     with pytest.raises(RegistryError, match="changed after the training"):
         reseed.reseed(location(registry), settings)
     assert seeded(shop) == before
+
+
+def test_a_reseed_that_is_killed_leaves_whole_segments(
+    shop: Project, registry: Registry, settings: Settings
+) -> None:
+    """The old ones or the new ones; and the next reseed works."""
+    trained(shop, registry, k=3)
+    reseed.reseed(location(registry), settings)
+    old = seeded(shop)
+    version = trained(shop, registry)
+    environment = {
+        **os.environ,
+        "DUCKDB_PATH": str(shop.warehouse),
+        "SEGMENTS_SEED_FILE": str(settings.segments_seed_file),
+        "ML_REGISTRY": location(registry),
+        "PYTHONPATH": str(PROJECT_ROOT),
+    }
+    for seconds in (4, 6):  # while dbt starts, and about when it loads
+        with subprocess.Popen(
+            [sys.executable, "-m", "ml.reseed"], env=environment, start_new_session=True
+        ) as process:
+            time.sleep(seconds)
+            os.killpg(process.pid, signal.SIGKILL)
+        found = seeded(shop)
+        assert len(found) == len(old)
+        assert {row[3] for row in found} in ({version}, {old[0][3]})
+
+    reseed.reseed(location(registry), settings)
+    assert {row[3] for row in seeded(shop)} == {version}
+
+
+def test_two_reseeds_at_once_load_one_version(shop: Project, registry: Registry, settings: Settings) -> None:
+    version = trained(shop, registry)
+    with ThreadPoolExecutor(2) as pool:
+        done = list(pool.map(lambda _: reseed.reseed(location(registry), settings), range(2)))
+    assert [one.version for one in done] == [version, version]
+    assert len(seeded(shop)) == done[0].customers
 
 
 def test_dbts_complaint_is_the_error(shop: Project, registry: Registry, settings: Settings) -> None:

@@ -20,7 +20,7 @@ from tests.machine import free_port
 
 pytestmark = pytest.mark.timeout(2400)
 
-DAG = "marketing_pipeline"
+DAG, RETRAINING = "marketing_pipeline", "segment_retraining"
 CHROMIUM = "/usr/bin/chromium"
 PAGE_TIMEOUT_MS = 120_000  # a machine that runs more than these tests shows a page late
 # The browser must not look for its maker's hosts, nor need a user namespace.
@@ -47,6 +47,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Iterator[Stac
         patch.setenv("SOURCE_LOCATION", str(data))
         patch.setenv("ALERT_AFTER_MINUTES", "1")
         patch.setenv("FEEDS", "none")
+        patch.setenv("RETRAINING_SCHEDULE", "none")
         for name in ("DUCKDB_PATH", "AIRFLOW_HOME", "PIPELINE_SCHEDULE"):
             patch.delenv(name, raising=False)
         one = Stack(Settings())
@@ -101,21 +102,21 @@ def wait_until(is_done: Callable[[], Any], what: str, seconds: float = 1200) -> 
     raise AssertionError(f"{what} did not happen within {seconds} s")
 
 
-def ended(api: AirflowApi, run_id: str) -> str:
+def ended(api: AirflowApi, run_id: str, dag_id: str = DAG) -> str:
     """Wait for the end of a run and return its state."""
-    state = wait_until(lambda: (run := api.run(DAG, run_id)).end and run.state, f"the end of {run_id}")
+    state = wait_until(lambda: (run := api.run(dag_id, run_id)).end and run.state, f"the end of {run_id}")
     return str(state)
 
 
-def states(api: AirflowApi, run_id: str) -> dict[str, set[str | None]]:
+def states(api: AirflowApi, run_id: str, dag_id: str = DAG) -> dict[str, set[str | None]]:
     found: dict[str, set[str | None]] = {}
-    for task in api.tasks(DAG, run_id):
+    for task in api.tasks(dag_id, run_id):
         found.setdefault(task.task_id, set()).add(task.state)
     return found
 
 
-def all_runs(api: AirflowApi) -> dict[str, str]:
-    runs = api._call("GET", f"/dags/{DAG}/dagRuns", params={"limit": 100})["dag_runs"]
+def all_runs(api: AirflowApi, dag_id: str = DAG) -> dict[str, str]:
+    runs = api._call("GET", f"/dags/{dag_id}/dagRuns", params={"limit": 100})["dag_runs"]
     return {run["dag_run_id"]: run["state"] for run in runs}
 
 
@@ -209,20 +210,62 @@ def test_a_run_is_cleared_from_its_start_and_builds_everything_again(stack: Stac
 
 
 def test_a_backfill_rebuilds_each_of_its_days_by_itself(stack: Stack, api: AirflowApi) -> None:
-    """Three runs over the end of a month, each of its own day; together they hold what the full load held."""
+    """Two runs over the end of a month, each of its own day; together they hold what the full load held."""
     before = sales_by_day(stack)
-    days = [date(2019, 1, 30) + timedelta(days=n) for n in range(3)]
+    days = [date(2019, 1, 31) + timedelta(days=n) for n in range(2)]
     window = ["--from-date", days[0].isoformat(), "--to-date", days[-1].isoformat()]
     created = airflow(stack, "backfill", "create", "--dag-id", DAG, *window, "--max-active-runs", "2")
     assert created.returncode == 0, created.stderr
     runs = wait_until(
-        lambda: (r := [r for r in all_runs(api) if r.startswith("backfill")]) and len(r) == 3 and r, "3"
+        lambda: (r := [r for r in all_runs(api) if r.startswith("backfill")]) and len(r) == 2 and r, "2"
     )
     assert {ended(api, run) for run in runs} == {"success"}
     after = sales_by_day(stack)
     assert {day for day in after if after[day][2] != before[day][2]} == set(days)
-    assert len({after[day][2] for day in days}) == 3, "every day was built by a run of its own"
+    assert len({after[day][2] for day in days}) == 2, "every day was built by a run of its own"
     assert {day: amounts[:2] for day, amounts in after.items()} == {day: a[:2] for day, a in before.items()}
+
+
+def segments(stack: Stack) -> list[tuple[Any, ...]]:
+    return query(
+        stack,
+        "select segment_name, count(*), min(model_version) from analytics.fct_customer_segments group by 1",
+    )
+
+
+def test_new_sales_retrain_the_segments(stack: Stack, api: AirflowApi) -> None:
+    """The asset alone starts the run, since its schedule is off here."""
+    api.set_paused(RETRAINING, paused=False)
+    assert clear(api, "by-hand", "publish") == "success"
+    run_id = wait_until(lambda: next(iter(all_runs(api, RETRAINING)), None), "the run that the asset starts")
+    assert run_id.startswith("asset_triggered")
+    assert ended(api, run_id, RETRAINING) == "success"
+    for task, found in states(api, run_id, RETRAINING).items():
+        assert found == {"success"}, task
+    marketed = segments(stack)
+    assert len(marketed) == 5
+    [(customers,)] = query(stack, "select count(distinct customer_id) from analytics.fct_orders")
+    assert sum(count for _, count, _ in marketed) == customers
+
+
+def test_a_model_that_the_gate_rejects_changes_nothing(stack: Stack, api: AirflowApi) -> None:
+    """Two segments instead of five move most customers: the run says so and the old segments stay."""
+    before = segments(stack)
+    run_id = api.trigger(RETRAINING, {"k": 2}).run_id
+    assert ended(api, run_id, RETRAINING) == "failed"
+    tasks = api.tasks(RETRAINING, run_id)
+    (failed,) = (task for task in tasks if task.state == "failed")
+    assert (failed.task_id, failed.try_number) == ("gate", 1)
+    assert {task.state for task in tasks if task.task_id in {"register", "reseed", "publish"}} == {
+        "upstream_failed"
+    }
+    said = log_of(stack, run_id, failed, RETRAINING)
+    assert "migration share is" in said
+    assert "must be at most 0.25" in said
+    assert segments(stack) == before
+    api.set_paused(RETRAINING, paused=True)  # the tests that follow publish new sales, too
+    versions = stack.settings.local_dir / "segments" / "versions"
+    assert len(list(versions.glob("*/model_card.md"))) == 2, "the rejected version is there to look at"
 
 
 def test_a_missing_file_fails_the_run_with_one_sentence(
@@ -245,8 +288,8 @@ def test_a_missing_file_fails_the_run_with_one_sentence(
     )
 
 
-def log_of(stack: Stack, run_id: str, task: TaskState) -> str:
-    folder = stack.settings.local_dir / "airflow" / "logs" / f"dag_id={DAG}" / f"run_id={run_id}"
+def log_of(stack: Stack, run_id: str, task: TaskState, dag_id: str = DAG) -> str:
+    folder = stack.settings.local_dir / "airflow" / "logs" / f"dag_id={dag_id}" / f"run_id={run_id}"
     return "".join(path.read_text() for path in sorted(folder.glob(f"task_id={task.task_id}/**/*.log")))
 
 

@@ -21,10 +21,16 @@ from include.ingestion.errors import IngestionError
 from include.ingestion.loader import LoadResult, ingest
 from include.ingestion.quality import check_raw_tables
 from include.local.sample_data import generate
-from include.settings import DBT_PROJECT_DIR
+from include.settings import DBT_PROJECT_DIR, Settings
 from include.warehouse import CsvFile, LoadError, Session, Warehouse
 from include.warehouse.duckdb import DuckDBWarehouse
 from include.warehouse.snowflake import NotConfiguredError, SnowflakeWarehouse, connect_arguments
+from ml import evaluation
+from ml.features import load_features
+from ml.registry import Registry
+from ml.reseed import LARGEST_SEED, reseed
+from ml.train import train
+from tests.dbt.dbt_project import make_project
 from tests.dbt.statements import complaints, sent_statements
 from tests.doubles.snowflake_double import start_double
 
@@ -80,6 +86,7 @@ def snowflake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SnowflakeWar
             "SNOWFLAKE_HOST": double.host,
             "SNOWFLAKE_PORT": str(double.port),
             "SNOWFLAKE_PROTOCOL": "http",
+            "DBT_PROJECT_DIR": str(make_project(folder / "project").directory),
             "DBT_TARGET_PATH": str(folder / "target"),
             "DBT_LOG_PATH": str(folder / "logs"),
             "DBT_LOG_FORMAT_FILE": "json",
@@ -189,7 +196,7 @@ def second_build(snowflake: SnowflakeWarehouse, shop: Path, duckdb: DuckDBWareho
         csv.writer(text).writerows(rows)
     query(snowflake, f"delete from analytics.fct_sales where transaction_date = '{OUT_OF_RANGE}'")
     results = load(snowflake, shop)
-    run_dbt("build")
+    run_dbt("build", "--exclude-resource-type", "unit_test")
     return results
 
 
@@ -239,6 +246,48 @@ def test_a_range_run_rebuilds_its_days_only(
     assert query(snowflake, kept) == query(duckdb, kept)
     lost = f"select count(*) from analytics.fct_sales where transaction_date = '{OUT_OF_RANGE}'"
     assert query(snowflake, lost) == [(0,)]
+
+
+SEGMENT_TABLES = {
+    "analytics.customer_segments": "*",
+    "analytics.fct_customer_segments": "* exclude (updated_at)",
+    "analytics.fct_customer_rfm": "*",
+    "analytics.fct_segment_migrations": "* exclude (segment_migration_id, migrated_at)",
+}
+
+
+def test_segments_are_trained_seeded_and_marted_as_on_duckdb(
+    snowflake: SnowflakeWarehouse,
+    duckdb: DuckDBWarehouse,
+    second_build: list[LoadResult],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One model for both; on the double its segments go in twice, by dbt and by the bulk loader."""
+    for name in ("BOOTSTRAP_REFITS", "SEEDS", "SELECTION_REFITS"):
+        monkeypatch.setattr(evaluation, name, 2)
+    features = load_features(snowflake)
+    assert features.fingerprint() == load_features(duckdb).fingerprint()
+    registry = Registry(tmp_path / "registry")
+    train(features, registry, force=True)
+
+    def retrained(settings: Settings, largest_seed: int) -> None:
+        reseed(str(tmp_path / "registry"), settings, largest_seed)
+
+    retrained(Settings(warehouse="snowflake"), largest_seed=LARGEST_SEED)
+    by_dbt = query(snowflake, "select * from analytics.customer_segments order by customer_id")
+    retrained(Settings(warehouse="snowflake"), largest_seed=10)
+    assert query(snowflake, "select * from analytics.customer_segments order by customer_id") == by_dbt
+    marts = ("build", "--select", "tag:segment_marts", "--exclude-resource-type", "unit_test")
+    run_dbt(*marts)
+    retrained(Settings(warehouse="duckdb", duckdb_path=duckdb.path), largest_seed=LARGEST_SEED)
+    own = {"DBT_TARGET_PATH": str(tmp_path / "target"), "DBT_LOG_PATH": str(tmp_path / "logs")}
+    run_dbt(*marts, WAREHOUSE="duckdb", DUCKDB_PATH=str(duckdb.path), **own)
+
+    for table, columns in SEGMENT_TABLES.items():
+        everything = f"select {columns} from {table} order by 1, 2, 3, 4"
+        assert len(query(snowflake, everything)) >= 5
+        assert query(snowflake, everything) == query(duckdb, everything), table
 
 
 def test_run_results_are_recorded(snowflake: SnowflakeWarehouse, second_build: list[LoadResult]) -> None:
