@@ -42,7 +42,7 @@ down:  ## Stop what `make up` started
 	@$(RUN) down
 
 test: setup kafka chromium  ## Run all tests [ARGS=what pytest takes]
-	@$(BIN)/python -m pytest -n 3 --no-loadscope-reorder $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --no-loadscope-reorder $(ARGS)
 
 # The local broker runs on Java, and Maven brings its jars.
 kafka: $(VENV)/.installed

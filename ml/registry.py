@@ -283,10 +283,11 @@ Location = Annotated[str, typer.Option("--registry", help="Folder or URI; defaul
 @app.command("list")
 def list_versions(registry: Location = "") -> None:
     """List all versions, the current one marked."""
-    opened = open_registry(registry)
-    current = opened.current()
+    with _errors_in_a_line():
+        opened = open_registry(registry)
+        current, versions = opened.current(), opened.versions()
     table = Table("", Column("Version", no_wrap=True), "Decision", "Findings", box=box.SIMPLE_HEAD)
-    for one in opened.versions():
+    for one in versions:
         mark = "current" if current and current.version == one.version else ""
         decision = f"{one.decision}{', dry run' if one.dry_run else ''}"
         table.add_row(mark, one.version, decision, "\n".join(one.findings))
@@ -300,21 +301,29 @@ def promote(
     force: Annotated[bool, typer.Option(help="Also a version that the gate rejected.")] = False,
 ) -> None:
     """Make a version the current one."""
-    _report(lambda: open_registry(registry).promote(version, force=force))
+    with _errors_in_a_line():
+        current = open_registry(registry).promote(version, force=force)
+    _print_current(current)
 
 
 @app.command()
 def rollback(registry: Location = "") -> None:
     """Go back to the version before the current one."""
-    _report(lambda: open_registry(registry).rollback())
+    with _errors_in_a_line():
+        current = open_registry(registry).rollback()
+    _print_current(current)
 
 
-def _report(change: Any) -> None:
+@contextlib.contextmanager
+def _errors_in_a_line() -> Iterator[None]:
     try:
-        current: Current = change()
+        yield
     except RegistryError as error:
-        console.print(str(error), soft_wrap=True)
+        console.print(str(error), soft_wrap=True, markup=False)
         raise typer.Exit(1) from error
+
+
+def _print_current(current: Current) -> None:
     console.print(f"Current version: {current.version}", soft_wrap=True)
 
 

@@ -27,7 +27,7 @@ LONGEST_FIRST = (
     "tests/e2e/test_snowflake.py",
 )
 # These start a whole stack, and two at once are more than two cores bear: all of them run on one worker.
-WHOLE_STACK = ("tests/e2e/test_airflow.py", "tests/e2e/test_demo.py", "tests/local/test_stack.py")
+WHOLE_STACK = ("tests/e2e/test_airflow.py", "tests/e2e/test_demo.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

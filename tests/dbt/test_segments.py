@@ -1,12 +1,14 @@
 """From the star schema to segments and back into the warehouse: features, training, reseed, marts."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ from include.settings import PROJECT_ROOT, Settings
 from include.warehouse.duckdb import DuckDBWarehouse
 from ml import evaluation, reseed
 from ml.features import load_features
-from ml.registry import Registry, RegistryError
+from ml.registry import Registry, RegistryError, open_registry
 from ml.train import train
 from tests.dbt.dbt_project import WITHOUT_TESTS, Project, make_project, run_dbt
 
@@ -51,40 +53,67 @@ def manifest(built: Project) -> Any:
     return built.dbt_as_typed("parse").raw.result
 
 
-@pytest.fixture
-def shop(built: Project, manifest: Any, tmp_path: Path) -> Project:
-    """A copy to change at will."""
-    copy = built.copy(tmp_path)
-    return Project(copy.tree, copy.folder, copy.warehouse, manifest)
+@dataclass(frozen=True)
+class Trained:
+    """A shop with a registry of two versions: `second`, of five segments, was promoted after `first`, of three."""
+
+    shop: Project
+    location: str
+    settings: Settings
+    first: str
+    second: str
+
+    @property
+    def registry(self) -> Registry:
+        return open_registry(self.location)
+
+    def reseed(self, **options: int) -> reseed.Reseeded:
+        return reseed.reseed(self.location, self.settings, **options)
+
+    def seeded(self) -> list[tuple[Any, ...]]:
+        return self.shop.query("select * from analytics.customer_segments order by customer_id")
+
+    def build_marts(self) -> None:
+        built = self.shop.dbt(*MARTS)
+        assert built.success, built.failed
 
 
-@pytest.fixture
-def registry(tmp_path: Path) -> Registry:
-    return Registry(tmp_path / "registry")
-
-
-@pytest.fixture
-def settings(shop: Project, tmp_path: Path) -> Settings:
+def settings_for(warehouse: Path) -> Settings:
     return Settings(
-        warehouse="duckdb", duckdb_path=shop.warehouse, segments_seed_file=tmp_path / "customer_segments.csv"
+        warehouse="duckdb",
+        duckdb_path=warehouse,
+        segments_seed_file=warehouse.with_name("customer_segments.csv"),
     )
 
 
-def trained(shop: Project, registry: Registry, seed: int = 0, k: int = 5) -> str:
-    """Train on the warehouse's features and return the version, now current."""
+@pytest.fixture(scope="module")
+def in_use(built: Project, manifest: Any, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """The second version is seeded, and the marts are built."""
+    folder = tmp_path_factory.mktemp("in_use")
+    copy = built.copy(folder)
+    shop = Project(copy.tree, copy.folder, copy.warehouse, manifest)
     features = load_features(DuckDBWarehouse(shop.warehouse))
-    return train(features, registry, seed=seed, k=k, force=True).version.version
+    registry = open_registry(str(folder / "registry"))
+    first, second = (train(features, registry, k=k, force=True).version.version for k in (3, 5))
+    trained = Trained(shop, str(folder / "registry"), settings_for(shop.warehouse), first, second)
+    trained.reseed()
+    trained.build_marts()
+    return trained
 
 
-def location(registry: Registry) -> str:
-    return str(registry._root)
+@pytest.fixture
+def trained(in_use: Trained, tmp_path: Path) -> Trained:
+    """A copy of it to change at will."""
+    shop = in_use.shop.copy(tmp_path)
+    shutil.copytree(in_use.location, tmp_path / "registry")
+    settings = settings_for(shop.warehouse)
+    return replace(in_use, shop=shop, location=str(tmp_path / "registry"), settings=settings)
 
 
-def seeded(shop: Project) -> list[tuple[Any, ...]]:
-    return shop.query("select * from analytics.customer_segments order by customer_id")
-
-
-def test_before_the_first_training_the_marts_are_empty_and_every_test_passes(shop: Project) -> None:
+def test_before_the_first_training_the_marts_are_empty_and_every_test_passes(
+    built: Project, manifest: Any, tmp_path: Path
+) -> None:
+    shop = replace(built.copy(tmp_path), manifest=manifest)
     assert shop.query("select count(*) from analytics.fct_customer_segments") == [(0,)]
     assert shop.query("select count(*) from analytics.fct_customer_rfm") != [(0,)]
     tests = shop.dbt("test", "--select", "tag:segments", "--exclude-resource-type", "unit_test")
@@ -92,13 +121,8 @@ def test_before_the_first_training_the_marts_are_empty_and_every_test_passes(sho
     assert len(tests.states) >= 30
 
 
-def test_trained_segments_reach_the_marts(shop: Project, registry: Registry, settings: Settings) -> None:
-    version = trained(shop, registry)
-    done = reseed.reseed(location(registry), settings)
-
-    assert done.version == version
-    marts = shop.dbt(*MARTS)
-    assert marts.success, marts.failed
+def test_trained_segments_reach_the_marts(in_use: Trained) -> None:
+    shop = in_use.shop
     [(customers, named, revenue, orders)] = shop.query(
         "select count(*), count(distinct segment_name), sum(total_revenue), sum(total_orders)"
         " from analytics.fct_customer_segments"
@@ -106,74 +130,72 @@ def test_trained_segments_reach_the_marts(shop: Project, registry: Registry, set
     [(buyers, sold, placed)] = shop.query(
         "select count(distinct customer_id), sum(net_sales_amount), count(*) from analytics.fct_orders"
     )
-    assert (customers, revenue, orders) == (buyers, sold, placed) == (done.customers, sold, placed)
+    assert (customers, revenue, orders) == (buyers, sold, placed)
     assert named == 5
     assert isinstance(revenue, Decimal)
-    assert shop.query("select distinct model_version from analytics.fct_customer_segments") == [(version,)]
-    assert settings.segments_seed_file.read_text().count("\n") == customers + 1
+    versions = shop.query("select distinct model_version from analytics.fct_customer_segments")
+    assert versions == [(in_use.second,)]
 
 
-def test_a_second_reseed_changes_nothing(shop: Project, registry: Registry, settings: Settings) -> None:
-    trained(shop, registry)
-    reseed.reseed(location(registry), settings)
-    before = seeded(shop)
-    assert shop.dbt(*MARTS).success
-    reseed.reseed(location(registry), settings)
-    assert shop.dbt(*MARTS).success
+def test_dbt_seed_by_hand_loads_what_training_wrote(in_use: Trained, trained: Trained) -> None:
+    """`dbt seed --select customer_segments` in a project that has the file which reseeding leaves there."""
+    before = trained.seeded()
+    trained.shop.query("delete from analytics.customer_segments")
+    seed = trained.shop.directory / "seeds" / "customer_segments.csv"
+    empty = seed.read_text()
+    try:
+        seed.write_text(in_use.settings.segments_seed_file.read_text())
+        assert trained.shop.dbt("seed", "--select", "customer_segments").success
+    finally:
+        seed.write_text(empty)
+    assert trained.seeded() == before
 
-    assert seeded(shop) == before
-    [(stays, customers)] = shop.query(
+
+def test_a_second_reseed_changes_nothing(trained: Trained) -> None:
+    before = trained.seeded()
+    done = trained.reseed()
+    trained.build_marts()
+    assert (done.version, done.customers) == (trained.second, len(before))
+    assert trained.seeded() == before
+    [(stays, customers)] = trained.shop.query(
         "select count(*), count(distinct customer_id) from snapshots.segment_history"
     )
     assert stays == customers == len(before)
 
 
-def test_the_bulk_loader_fills_the_same_table(shop: Project, registry: Registry, settings: Settings) -> None:
-    trained(shop, registry)
+def test_the_bulk_loader_fills_the_same_table(trained: Trained) -> None:
     columns = (
         "select column_name, data_type from information_schema.columns where table_name = 'customer_segments'"
     )
-    reseed.reseed(location(registry), settings)
-    by_dbt, types = seeded(shop), shop.query(columns)
-    shop.query("drop table analytics.customer_segments cascade")
-
-    reseed.reseed(location(registry), settings, largest_seed=10)
-    assert (seeded(shop), shop.query(columns)) == (by_dbt, types)
-    reseed.reseed(location(registry), settings, largest_seed=10)
-    assert seeded(shop) == by_dbt
+    by_dbt, types = trained.seeded(), trained.shop.query(columns)
+    trained.shop.query("drop table analytics.customer_segments cascade")
+    trained.reseed(largest_seed=10)
+    assert (trained.seeded(), trained.shop.query(columns)) == (by_dbt, types)
 
 
-def test_customers_who_change_segment_show_as_migrations_also_after_a_rollback(
-    shop: Project, registry: Registry, settings: Settings
-) -> None:
+def test_a_rollback_brings_back_the_segments_and_shows_as_migrations(trained: Trained) -> None:
     def migrated(version: str) -> dict[tuple[Any, Any], int]:
-        rows = shop.query(
+        rows = trained.shop.query(
             "select from_segment_name, to_segment_name, customer_count from analytics.fct_segment_migrations"
-            f" where model_version = '{version}' order by migrated_at"
+            f" where model_version = '{version}'"
         )
         return {(before, after): count for before, after, count in rows}
 
-    first = trained(shop, registry)
-    reseed.reseed(location(registry), settings)
-    assert shop.dbt(*MARTS).success
-    assert {before for before, _ in migrated(first)} == {None}
+    assert {before for before, _ in migrated(trained.second)} == {None}, "a first segment is a move from none"
+    trained.registry.rollback()
+    trained.reseed()
+    trained.build_marts()
 
-    second = trained(shop, registry, k=3)
-    reseed.reseed(location(registry), settings)
-    assert shop.dbt(*MARTS).success
-    old, new = registry.segment_ids(first), registry.segment_ids(second)
+    assert {row[3] for row in trained.seeded()} == {trained.first}
+    old, new = (trained.registry.segment_ids(one) for one in (trained.second, trained.first))
     moved = int((old != new.reindex(old.index)).sum())
     assert moved > 0
-    assert sum(migrated(second).values()) == moved
-
-    registry.rollback()
-    reseed.reseed(location(registry), settings)
-    assert shop.dbt(*MARTS).success
-    back = {pair: count for pair, count in migrated(first).items() if pair[0] is not None}
-    assert back == {(after, before): count for (before, after), count in migrated(second).items()}
+    assert sum(migrated(trained.first).values()) == moved
+    assert None not in {before for before, _ in migrated(trained.first)}
 
 
-def test_recency_counts_from_the_as_of_date(shop: Project) -> None:
+def test_recency_counts_from_the_as_of_date(trained: Trained) -> None:
+    shop = trained.shop
     assert shop.dbt("run", "--select", "int_customer_features", as_of_date="2019-03-31").success
     [(latest, orders)] = shop.query(
         "select max(last_order_date)::varchar, sum(frequency) from staging.int_customer_features"
@@ -183,65 +205,55 @@ def test_recency_counts_from_the_as_of_date(shop: Project) -> None:
     assert shop.query(expected) == [(orders,)]
 
 
-def test_without_a_current_version_there_is_nothing_to_seed(settings: Settings, tmp_path: Path) -> None:
+def test_without_a_current_version_there_is_nothing_to_seed(tmp_path: Path) -> None:
     with pytest.raises(RegistryError, match="train one first"):
-        reseed.reseed(str(tmp_path / "nowhere"), settings)
+        reseed.reseed(str(tmp_path / "nowhere"), settings_for(tmp_path / "none.duckdb"))
 
 
-def test_a_version_whose_segments_were_tampered_with_is_refused(
-    shop: Project, registry: Registry, settings: Settings
-) -> None:
-    version = trained(shop, registry)
-    reseed.reseed(location(registry), settings)
-    before = seeded(shop)
-    path = Path(registry.location(version)) / "segments.csv"
+def test_a_version_whose_segments_were_tampered_with_is_refused(trained: Trained) -> None:
+    before = trained.seeded()
+    path = Path(trained.registry.location(trained.second)) / "segments.csv"
     path.write_text(path.read_text().replace("Champions (VIPs)", "Nobodies"))
     with pytest.raises(RegistryError, match="changed after the training"):
-        reseed.reseed(location(registry), settings)
-    assert seeded(shop) == before
+        trained.reseed()
+    assert trained.seeded() == before
 
 
-def test_a_reseed_that_is_killed_leaves_whole_segments(
-    shop: Project, registry: Registry, settings: Settings
-) -> None:
+def test_a_reseed_that_is_killed_leaves_whole_segments(trained: Trained) -> None:
     """The old ones or the new ones; and the next reseed works."""
-    trained(shop, registry, k=3)
-    reseed.reseed(location(registry), settings)
-    old = seeded(shop)
-    version = trained(shop, registry)
+    before = trained.seeded()
+    trained.registry.rollback()
     environment = {
         **os.environ,
-        "DUCKDB_PATH": str(shop.warehouse),
-        "SEGMENTS_SEED_FILE": str(settings.segments_seed_file),
-        "ML_REGISTRY": location(registry),
+        "DUCKDB_PATH": str(trained.shop.warehouse),
+        "SEGMENTS_SEED_FILE": str(trained.settings.segments_seed_file),
+        "ML_REGISTRY": trained.location,
         "PYTHONPATH": str(PROJECT_ROOT),
     }
     for seconds in (4, 6):  # while dbt starts, and about when it loads
-        with subprocess.Popen(
-            [sys.executable, "-m", "ml.reseed"], env=environment, start_new_session=True
-        ) as process:
+        command = [sys.executable, "-m", "ml.reseed"]
+        with subprocess.Popen(command, env=environment, start_new_session=True) as process:
             time.sleep(seconds)
             os.killpg(process.pid, signal.SIGKILL)
-        found = seeded(shop)
-        assert len(found) == len(old)
-        assert {row[3] for row in found} in ({version}, {old[0][3]})
+        found = trained.seeded()
+        assert len(found) == len(before)
+        assert {row[3] for row in found} in ({trained.second}, {trained.first})
 
-    reseed.reseed(location(registry), settings)
-    assert {row[3] for row in seeded(shop)} == {version}
+    trained.reseed()
+    assert {row[3] for row in trained.seeded()} == {trained.first}
 
 
-def test_two_reseeds_at_once_load_one_version(shop: Project, registry: Registry, settings: Settings) -> None:
-    version = trained(shop, registry)
+def test_two_reseeds_at_once_load_one_version(trained: Trained) -> None:
+    trained.registry.rollback()
     with ThreadPoolExecutor(2) as pool:
-        done = list(pool.map(lambda _: reseed.reseed(location(registry), settings), range(2)))
-    assert [one.version for one in done] == [version, version]
-    assert len(seeded(shop)) == done[0].customers
+        done = list(pool.map(lambda _: trained.reseed(), range(2)))
+    assert [one.version for one in done] == [trained.first] * 2
+    assert len(trained.seeded()) == done[0].customers
 
 
-def test_dbts_complaint_is_the_error(shop: Project, registry: Registry, settings: Settings) -> None:
-    """A table that is no seed's, as somebody's view of that name: nothing is half-loaded."""
-    trained(shop, registry)
-    shop.query("drop table analytics.customer_segments cascade")
-    shop.query("create view analytics.customer_segments as select 1 as customer_id")
+def test_dbts_complaint_is_the_error(trained: Trained) -> None:
+    """Something else has the table's name, as somebody's view: nothing is half-loaded."""
+    trained.shop.query("drop table analytics.customer_segments cascade")
+    trained.shop.query("create view analytics.customer_segments as select 1 as customer_id")
     with pytest.raises(reseed.ReseedError, match="customer_segments failed"):
-        reseed.reseed(location(registry), settings)
+        trained.reseed()

@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -11,7 +10,6 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from include.local.sample_data import generate
 from include.settings import PROJECT_ROOT
 from tests import kafka
 from tests.machine import free_port, left_behind
@@ -84,23 +82,17 @@ def test_a_second_demo_prints_the_same_numbers_and_leaves_nothing_running(
     assert left_behind(local_dir) == []
 
 
-def test_too_many_bad_rows_fail_the_demo_with_the_reason(demo: Demo, local_dir: Path, tmp_path: Path) -> None:
-    """One order line in eight has a negative quantity: the facts stay as they were."""
+def test_a_failed_run_names_the_task_and_its_log(demo: Demo, local_dir: Path, tmp_path: Path) -> None:
+    """Exit code 1, nothing changed, nothing left running."""
     before = sales(local_dir)
-    dirty = tmp_path / "dirty"
-    generate(dirty)
-    lines = (dirty / "Online_Sales.csv").read_text(encoding="utf-8").splitlines()
-    lines[1::8] = [re.sub(r",(\d+)(,[^,]*,[^,]*,[^,]*)$", r",-\1\2", line) for line in lines[1::8]]
-    (dirty / "Online_Sales.csv").write_text("\n".join(lines), encoding="utf-8")
-    done = demo("--data-dir", str(dirty), feeds="none")
+    (tmp_path / "empty").mkdir()
+    done = demo("--data-dir", str(tmp_path / "empty"), feeds="none")
     assert done.returncode == 1
-    (log,) = re.findall(r"log: +(\S+)", done.stderr)
-    assert Path(log).is_file()
-    assert "are rejected, more than max_rejected_share = 0.05 allows; for example quantity" in done.stderr
-    assert "Failed task: transform.dbt_producer_watcher" in done.stderr
+    assert "Failed task: ingest [customers]" in done.stderr
+    assert "No file for customers in" in done.stderr
+    assert all(Path(log).is_file() for log in re.findall(r"log: +(\S+)", done.stderr))
     assert sales(local_dir) == before
     assert left_behind(local_dir) == []
-    shutil.rmtree(dirty)
 
 
 def sales(local_dir: Path) -> list[tuple[object, ...]]:

@@ -185,6 +185,10 @@ def test_a_damaged_pointer_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(RegistryError, match=r"current\.json is damaged"):
         Registry(tmp_path).current()
+    for command in ("list", "rollback"):
+        result = CliRunner().invoke(app, [command, "--registry", str(tmp_path)])
+        assert result.exit_code == 1
+        assert "current.json is damaged" in result.output
 
 
 def test_the_commands_list_promote_and_roll_back(tmp_path: Path) -> None:
