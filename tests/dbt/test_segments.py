@@ -55,7 +55,7 @@ def manifest(built: Project) -> Any:
 
 @dataclass(frozen=True)
 class Trained:
-    """A shop with a registry of two versions: `second`, of five segments, was promoted after `first`, of three."""
+    """A shop with a registry of two versions: `first`, of three segments, then `second`, of five."""
 
     shop: Project
     location: str
