@@ -49,10 +49,6 @@ select
     recency_score,
     frequency_score,
     monetary_score,
-    {{ dbt.concat([
-        dbt.cast('recency_score', 'varchar'),
-        dbt.cast('frequency_score', 'varchar'),
-        dbt.cast('monetary_score', 'varchar'),
-    ]) }} as rfm_score
+    cast(recency_score as varchar) || cast(frequency_score as varchar) || cast(monetary_score as varchar) as rfm_score
 
 from scored
