@@ -83,7 +83,12 @@ select
     cast(coalesce(order_behaviour.monetary, 0) as decimal(18, 2)) as monetary,
     cast({{ dbt.datediff('order_behaviour.first_order_date', 'order_behaviour.last_order_date', 'day') }} as bigint)
         as buying_span_days,
-    cast(order_behaviour.monetary / nullif(order_behaviour.frequency, 0) as decimal(18, 2)) as average_order_value,
+    -- Half away from zero, in whole cents: a decimal quotient would be floating point in DuckDB.
+    cast(
+        {{ integer_quotient(
+            'cast(order_behaviour.monetary * 200 as bigint) + order_behaviour.frequency', 'order_behaviour.frequency * 2'
+        ) }} * 0.01 as decimal(18, 2)
+    ) as average_order_value,
     cast(order_behaviour.discount_amount / nullif(order_behaviour.gross_sales_amount, 0) as decimal(9, 4))
         as discount_share,
     cast(coalesce(breadth.category_count, 0) as bigint) as category_count,
