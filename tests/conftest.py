@@ -26,7 +26,7 @@ LONGEST_FIRST = (
     "tests/dbt/",
     "tests/e2e/test_snowflake.py",
 )
-# These start a whole stack, and two at once are more than two cores bear: all of them run on one worker.
+# These run whole DAGs on a stack, and two at once are more than two cores bear: all of them share one worker.
 WHOLE_STACK = ("tests/e2e/test_airflow.py", "tests/e2e/test_demo.py")
 
 
