@@ -17,12 +17,11 @@ def get_sink(settings: Settings | None = None) -> Sink:
     """Return the sink of the warehouse that the setting WAREHOUSE names; nothing is opened yet."""
     settings = settings or get_settings()
     if settings.warehouse == "duckdb":
-        import pyarrow  # type: ignore[import-untyped]  # noqa: F401, PLC0415 (or the first batch waits for it)
-
-        warehouse = DuckDBWarehouse(settings.duckdb_path, LOCK_TIMEOUT_SECONDS)
+        warehouse = DuckDBWarehouse(settings.duckdb_path, LOCK_TIMEOUT_SECONDS, threads=1)
+        errors: tuple[type[Exception], ...] = (duckdb.Error, OSError)
+        json_type = "json using compression zstd"  # DuckDB would try every compression at each checkpoint
         return WarehouseSink(
-            warehouse,
-            Dialect("json", "timestamp with time zone", (duckdb.Error, OSError), keeps_session=False),
+            warehouse, Dialect(json_type, "timestamp with time zone", errors, keeps_session=False)
         )
     from snowflake.connector.errors import Error  # noqa: PLC0415 (the connector is slow to import)
 

@@ -66,13 +66,14 @@
 {%- endmacro %}
 
 
-{# The type of a column that holds JSON. #}
+{# The type of a raw column that holds JSON. DuckDB would try every compression of text at each checkpoint: zstd alone
+   takes a third of the time and of the space. #}
 {% macro json_type() -%}
     {{ return(adapter.dispatch('json_type')()) }}
 {%- endmacro %}
 
 {% macro duckdb__json_type() -%}
-    json
+    json using compression zstd
 {%- endmacro %}
 
 {% macro snowflake__json_type() -%}
