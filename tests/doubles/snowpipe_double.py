@@ -34,7 +34,7 @@ class Pipe:
 
     @classmethod
     def parse(cls, statement: str) -> tuple[str, "Pipe"]:
-        """Return name and content of a pipe; raises ValueError where the statement makes none to stream to."""
+        """Return name and content of a pipe; raises ValueError where it makes none to stream to."""
         found = re.fullmatch(
             r"create pipe if not exists (\S+) as copy into (\S+) \(([^)]*)\)"
             r" from \(select (.*) from table\(data_source\(type => 'STREAMING'\)\)\)",
