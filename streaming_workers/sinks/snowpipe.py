@@ -4,8 +4,8 @@ Each partition has a channel of a name that stays, `<topic>-<partition>`, on the
 
 1. Taking a partition over opens its channel, which shuts out whoever had it open. Then its stored offset is
    read, and which rows at or above it the table holds already: those of a consumer that ended too early.
-2. The rows of a batch that are not there are appended. Their offset token is `<next offset>-<opening>`, of one
-   opening only, so the last one appended is committed when Snowflake reports just that one.
+2. The rows of a batch that are not there are appended. Their offset token is `<next offset>-<opening>`; no other
+   opening uses it, so the last one appended is committed when Snowflake reports just that one.
 3. When it is, the rows are counted. Those that Snowflake rejected go in by SQL, in the transaction that moves
    the offsets by compare-and-set; mostly there are none.
 
@@ -130,11 +130,7 @@ class SnowpipeSink(WarehouseSink):
         for partition, new in rows.items():
             self._append(partition, new, batch.moves[partition].next)
         rejected = self._committed(rows, batch.moves)
-        try:
-            super().store(batch_of(rejected, batch))
-        except OffsetConflictError:
-            self._forget(batch.moves)
-            raise
+        super().store(batch_of(rejected, batch))
         SNOWPIPE_REJECTED.inc(len(rejected))
         for partition, move in batch.moves.items():
             channel = self._channels[partition]
@@ -164,7 +160,6 @@ class SnowpipeSink(WarehouseSink):
         """Raise OffsetConflictError while nothing is appended: what is cannot be rolled back."""
         wrong = [one for one, move in moves.items() if self._channels[one].next_offset != move.expected]
         if wrong:
-            self._forget(moves)
             raise OffsetConflictError(
                 f"{len(wrong)} of {len(moves)} stored offsets are not the expected ones"
             )

@@ -10,6 +10,7 @@ Time passes by being asked: each look at a status commits what was sent before, 
 
 import json
 import re
+import threading
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -89,6 +90,7 @@ class SnowpipeService:
     channels: dict[tuple[str, str], ServerChannel] = field(default_factory=lambda: defaultdict(ServerChannel))
     clients: list["SnowpipeClient"] = field(default_factory=list)
     calls: list[int] = field(default_factory=list)
+    lock: threading.RLock = field(default_factory=threading.RLock)
 
     def __post_init__(self) -> None:
         self.pipes = dict(Pipe.parse(statement) for statement in self.statements)
@@ -146,11 +148,12 @@ class SnowpipeClient:
     def open_channel(
         self, channel_name: str, offset_token: str | None = None
     ) -> tuple["SnowpipeChannel", ChannelStatus]:
-        self.check()
-        server = self.service.channels[self.pipe, channel_name]
-        server.opening += 1
-        server.sent.clear()
-        return SnowpipeChannel(self, channel_name, server.opening), self.status(channel_name)
+        with self.service.lock:
+            self.check()
+            server = self.service.channels[self.pipe, channel_name]
+            server.opening += 1
+            server.sent.clear()
+            return SnowpipeChannel(self, channel_name, server.opening), self.status(channel_name)
 
     def check(self) -> None:
         if self.lost:
@@ -208,15 +211,16 @@ class SnowpipeChannel:
         self._service.calls.append(len(rows))
 
     def get_channel_status(self) -> ChannelStatus:
-        self._check()
-        if self._opening != self._server.opening:
-            self._shut_out = bool(self._buffer)
+        with self._service.lock:
             self._check()
+            if self._opening == self._server.opening:
+                self._service.commit(self._client.pipe, self._server)
+                self._server.sent.extend(self._buffer)
+                self._buffer.clear()
+            else:
+                self._shut_out = bool(self._buffer)
+                self._check()
             return self._client.status(self._name)
-        self._service.commit(self._client.pipe, self._server)
-        self._server.sent.extend(self._buffer)
-        self._buffer.clear()
-        return self._client.status(self._name)
 
     def close(
         self, drop: bool = False, wait_for_flush: bool = True, timeout_seconds: int | None = None

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -9,11 +10,12 @@ import duckdb
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+from snowflake.connector import connect
 from snowflake.connector.errors import OperationalError
 
 from include.settings import Settings
 from include.warehouse.duckdb import DuckDBWarehouse
-from include.warehouse.snowflake import SnowflakeSession, SnowflakeWarehouse
+from include.warehouse.snowflake import SESSION_PARAMETERS, SnowflakeSession, SnowflakeWarehouse
 from streaming_workers.events import STREAMS
 from streaming_workers.settings import ConsumerSettings
 from streaming_workers.sinks import get_sink, snowpipe
@@ -65,9 +67,21 @@ def private_key(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def snowflake_session(snowflake_double: SnowflakeDouble) -> Iterator[SnowflakeSession]:
+    """A session of the tests' own, to look at what was stored."""
+    arguments = snowflake_double.connect_arguments(paramstyle="qmark")
+    arguments["session_parameters"] |= SESSION_PARAMETERS
+    with closing(connect(**arguments)) as connection:
+        yield SnowflakeSession(connection)
+
+
 @pytest.fixture
 def snowflake_account(
-    snowflake_double: SnowflakeDouble, private_key: Path, monkeypatch: pytest.MonkeyPatch
+    snowflake_double: SnowflakeDouble,
+    snowflake_session: SnowflakeSession,
+    private_key: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[SnowflakeWarehouse]:
     """An empty database, which every SNOWFLAKE_* variable points to."""
     for name in [name for name in os.environ if name.startswith("SNOWFLAKE_")]:
@@ -75,10 +89,8 @@ def snowflake_account(
     for name in ("account", "user", "host", "port", "protocol", "database"):
         monkeypatch.setenv(f"SNOWFLAKE_{name.upper()}", str(snowflake_double.connect_arguments()[name]))
     monkeypatch.setenv("SNOWFLAKE_PRIVATE_KEY_PATH", str(private_key))
-    warehouse = SnowflakeWarehouse()
-    yield warehouse
-    with warehouse.session() as session:
-        session.execute("drop schema if exists streaming")
+    yield SnowflakeWarehouse()
+    snowflake_session.execute("drop schema if exists streaming")
 
 
 def duckdb_place(path: Path) -> Place:
@@ -87,33 +99,40 @@ def duckdb_place(path: Path) -> Place:
     return Place(
         DuckDBWarehouse(path),
         partial(get_sink, settings, ConsumerSettings()),
-        keeps_session=False,
         error=duckdb.IOException("the disk is full"),
     )
 
 
-def snowflake_place(warehouse: SnowflakeWarehouse, how: str, service: SnowpipeService | None = None) -> Place:
+def snowflake_place(
+    warehouse: SnowflakeWarehouse,
+    session: SnowflakeSession,
+    how: str,
+    service: SnowpipeService | None = None,
+) -> Place:
     """Return the account, with the sink that CONSUMER_SNOWFLAKE_SINK names."""
     consumer = ConsumerSettings.model_validate({"snowflake_sink": how})
     return Place(
         warehouse,
         partial(get_sink, Settings(warehouse="snowflake"), consumer),
-        keeps_session=True,
         error=OperationalError("the warehouse is suspended"),
+        session=session,
         snowpipe=service,
     )
 
 
 @pytest.fixture
-def snowpipe_place(snowflake_account: SnowflakeWarehouse, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
+def snowpipe_place(
+    snowflake_account: SnowflakeWarehouse,
+    snowflake_session: SnowflakeSession,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Place:
     """The account with Snowpipe Streaming; nothing but the SDK's client is replaced."""
-    with snowflake_account.session() as session:
-        service = SnowpipeService(
-            [snowpipe.pipe_definition(stream.table) for stream in STREAMS.values()], landing(session)
-        )
-        monkeypatch.setattr(snowpipe, "StreamingIngestClient", service.client())
-        monkeypatch.setattr(snowpipe, "POLL_SECONDS", 0.005)
-        yield snowflake_place(snowflake_account, "snowpipe", service)
+    service = SnowpipeService(
+        [snowpipe.pipe_definition(stream.table) for stream in STREAMS.values()], landing(snowflake_session)
+    )
+    monkeypatch.setattr(snowpipe, "StreamingIngestClient", service.client())
+    monkeypatch.setattr(snowpipe, "POLL_SECONDS", 0.005)
+    return snowflake_place(snowflake_account, snowflake_session, "snowpipe", service)
 
 
 def landing(session: SnowflakeSession) -> Callable[..., None]:
@@ -127,6 +146,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     if request.param == "duckdb":
         return duckdb_place(tmp_path / "warehouse.duckdb")
     if request.param == "snowflake":
-        return snowflake_place(request.getfixturevalue("snowflake_account"), "sql")
+        account = request.getfixturevalue("snowflake_account")
+        return snowflake_place(account, request.getfixturevalue("snowflake_session"), "sql")
     found: Place = request.getfixturevalue("snowpipe_place")
     return found

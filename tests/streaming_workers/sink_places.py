@@ -26,13 +26,16 @@ class Place:
 
     warehouse: Warehouse
     new_sink: Callable[[], Sink]
-    keeps_session: bool
     error: Exception
     """What the warehouse raises when it cannot be reached."""
+    session: Session | None = None
+    """What to look at it with, where a session keeps nobody out."""
     snowpipe: SnowpipeService | None = None
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
         """Return the rows of a query."""
+        if self.session:
+            return self.session.execute(sql)
         with self.warehouse.session() as session:
             return session.execute(sql)
 
@@ -50,6 +53,8 @@ class Place:
     @property
     def session_type(self) -> type[Session]:
         """The class of the warehouse's sessions."""
+        if self.session:
+            return type(self.session)
         with self.warehouse.session() as session:
             return type(session)
 

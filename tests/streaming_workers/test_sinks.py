@@ -320,7 +320,7 @@ def test_a_session_is_kept_only_where_it_keeps_nobody_out(
     for offset in range(3):
         sink.store(batch(offset))
 
-    assert len(opened) == (0 if place.keeps_session else 3)
+    assert len(opened) == (0 if place.session else 3)
 
 
 def test_a_locked_file_is_an_error_soon(tmp_path: Path) -> None:

@@ -1,9 +1,16 @@
-"""Snowpipe Streaming when something goes wrong between append, commit and the move of the offsets."""
+"""Snowpipe Streaming when something goes wrong between append, commit and the move of the offsets.
 
+The last test runs the whole consumer on a real Kafka.
+"""
+
+import asyncio
 import inspect
 import os
+import random
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +20,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from prometheus_client import REGISTRY
 from snowflake.ingest.streaming import (
+    ChannelStatus,
     StreamingIngestChannel,
     StreamingIngestClient,
     StreamingIngestError,
@@ -22,11 +30,14 @@ from structlog.testing import capture_logs
 
 from include.settings import PROJECT_ROOT, Settings
 from include.warehouse.snowflake import SnowflakeSettings
+from streaming_workers.consumer import Consumer
 from streaming_workers.events import STREAMS
 from streaming_workers.settings import ConsumerSettings
 from streaming_workers.sinks import OffsetConflictError, Sink, SinkError, get_sink, snowpipe
+from streaming_workers.threads import still_working
 from tests.doubles.snowpipe_double import SnowpipeChannel, SnowpipeClient, SnowpipeService
-from tests.streaming_workers.harness import price
+from tests.kafka import Broker
+from tests.streaming_workers.harness import Message, Stage, assert_exactly_once, price, prices
 from tests.streaming_workers.sink_places import FIRST, NEWS, SECOND, Place, batch, record
 
 
@@ -353,3 +364,92 @@ def test_a_pipe_fills_every_column_of_its_table(sink: Sink, service: SnowpipeSer
         pipe = service.pipes[snowpipe.pipe_name(stream.table).upper()]
         assert pipe.table == stream.table
         assert pipe.fields == {column: column for column in columns}
+
+
+class SnowflakeStage(Stage):
+    """A broker with fresh topics, and Snowflake instead of a DuckDB file."""
+
+    place: Place
+
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
+        return self.place.query(sql)
+
+    def _tried(self, sql: str) -> list[tuple[Any, ...]]:
+        """The tables are there from the start."""
+        return self.query(sql)
+
+    async def consume(self, until: Callable[[], None], *, crash: bool = False) -> None:
+        """Run a consumer until a condition has been waited for; then it stops, or is dropped where it is."""
+        settings = ConsumerSettings(batch_seconds=0.05, batch_rows=60, session_timeout_seconds=3)
+        kafka = self.broker.kafka_settings(partitions=self.partitions)
+        deadline = threading.Timer(60, lambda: None)
+        consumer = Consumer(settings, kafka, self.place.new_sink())
+        running = asyncio.create_task(consumer.run(deadline))
+        await asyncio.to_thread(until)
+        if not crash:
+            signal.raise_signal(signal.SIGTERM)
+            await running
+            deadline.cancel()
+
+
+@pytest.fixture
+def stage(broker: Broker, place: Place, tmp_path: Path) -> SnowflakeStage:
+    one = SnowflakeStage(broker, tmp_path)
+    one.place = place
+    one.place.new_sink().prepare()
+    return one
+
+
+def trouble(service: SnowpipeService, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Let Snowflake fail in every way now and then; return what it did, for the test to look at."""
+    chance = random.Random(7)
+    certain = {3: "client lost", 7: "channel lost", 11: "down"}
+    done: list[str] = []
+    look, append = SnowpipeChannel.get_channel_status, SnowpipeChannel.append_rows
+
+    def troubled_look(self: SnowpipeChannel) -> ChannelStatus:
+        what = certain.get(len(done)) or chance.choices([*certain.values(), ""], [1, 1, 1, 40])[0]
+        with service.lock:
+            self._client.lost = self._client.lost or what == "client lost"
+            if what == "channel lost":
+                self._client.open_channel(self._name)
+            service.down = what == "down"
+            done.append(what)
+            try:
+                return look(self)
+            finally:
+                service.down = False
+
+    def troubled_append(self: SnowpipeChannel, *arguments: Any) -> None:
+        with service.lock:
+            service.saturated_after = chance.choices([0, None], [1, 20])[0]
+            try:
+                append(self, *arguments)
+            finally:
+                service.saturated_after = None
+
+    monkeypatch.setattr(SnowpipeChannel, "get_channel_status", troubled_look)
+    monkeypatch.setattr(SnowpipeChannel, "append_rows", troubled_append)
+    monkeypatch.setattr(snowpipe, "COMMIT_SECONDS", 0.5)
+    monkeypatch.setattr(snowpipe, "APPEND_BYTES", 4_000)
+    service.rejects = lambda row: row["kafka_offset"] % 13 == 5
+    return done
+
+
+def test_the_consumer_stores_every_event_once_whatever_snowflake_does(
+    stage: SnowflakeStage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert stage.place.snowpipe
+    done = trouble(stage.place.snowpipe, monkeypatch)
+    poison = [Message(b"{", b"poison"), Message(None, b"poison"), Message(b"", b"poison")]
+    stage.produce([*prices(range(100)), *poison, *prices(range(100, 200)), *poison])
+
+    asyncio.run(stage.consume(lambda: stage.wait_for_rows(50), crash=True))
+    stage.produce(prices(range(200, 250)))
+    asyncio.run(stage.consume(stage.wait_for_offsets))
+
+    stage.wait_until(lambda: not still_working(), "the thread of the consumer that was dropped")
+
+    assert_exactly_once(stage, [f"event-{number}" for number in range(250)])
+    assert len(stage.dead_letters()) == 6
+    assert {"client lost", "channel lost", "down"} <= set(done)
