@@ -4,8 +4,8 @@ Each partition has a channel of a name that stays, `<topic>-<partition>`, on the
 
 1. Taking a partition over opens its channel, which shuts out whoever had it open. Then its stored offset is
    read, and which rows at or above it the table holds already: those of a consumer that ended too early.
-2. The rows of a batch that are not there are appended. Their offset token is `<next offset>-<opening>`; no other
-   opening uses it, so the last one appended is committed when Snowflake reports just that one.
+2. The rows of a batch that are not there are appended. Their offset token is `<next offset>-<opening>`, which
+   no other opening uses: the last one appended is committed when Snowflake reports just that one.
 3. When it is, the rows are counted. Those that Snowflake rejected go in by SQL, in the transaction that moves
    the offsets by compare-and-set; mostly there are none.
 
@@ -141,11 +141,7 @@ class SnowpipeSink(WarehouseSink):
         """Open the channels, and only then look at what is stored: nobody else changes it any more."""
         if not partitions:
             return
-        opened: dict[TopicPartition, tuple[Any, ChannelStatus]] = {}
-        for partition in partitions:
-            self._forget([partition])
-            with self._sdk(partition.topic):
-                opened[partition] = self._client(partition.topic).open_channel(channel_name(partition))
+        opened = {partition: self._open(partition) for partition in partitions}
         stored = super().stored_offsets(partitions)
         for partition, (handle, status) in opened.items():
             offset = stored.get(partition)
@@ -155,6 +151,15 @@ class SnowpipeSink(WarehouseSink):
                     "rows above the stored offset are there", channel=channel_name(partition), rows=len(found)
                 )
             self._channels[partition] = Channel(handle, offset, found, status.rows_error_count)
+
+    def _open(self, partition: TopicPartition) -> tuple[Any, ChannelStatus]:
+        """Open the partition's channel, whoever has it."""
+        self._forget([partition])
+        with self._sdk(partition.topic):
+            handle, status = self._client(partition.topic).open_channel(channel_name(partition))
+        if status.status_code != VALID:
+            raise SinkError(f"channel {status.channel_name} cannot be opened: {status.status_code}")
+        return handle, status
 
     def _check(self, moves: Mapping[TopicPartition, OffsetMove]) -> None:
         """Raise OffsetConflictError while nothing is appended: what is cannot be rolled back."""
@@ -254,7 +259,7 @@ class SnowpipeSink(WarehouseSink):
             self._clients[topic] = self._connect(pipe_name(STREAMS[topic].table))
         return self._clients[topic]
 
-    def _forget(self, partitions: Collection[TopicPartition] | Mapping[TopicPartition, Any]) -> None:
+    def _forget(self, partitions: Collection[TopicPartition]) -> None:
         """Let the channels be opened anew; the table will say what became of what they still held."""
         for partition in partitions:
             if channel := self._channels.pop(partition, None):

@@ -77,14 +77,16 @@ class ServerChannel:
 class SnowpipeService:
     """Snowflake's side; `statements` made its pipes, `land` puts rows into their tables.
 
-    Faults: `holds` commits nothing; `saturated_after` is how many more calls are taken; `rejects` says
-    which rows no pipe can load; `down` answers no question; `calls` counts the rows of every call.
+    Faults: `holds` commits nothing; `saturated_after` is how many more calls are taken; `rejects` says which
+    rows no pipe can load; `down` answers no question; `status` is what it says of every channel.
+    `calls` counts the rows of every call.
     """
 
     statements: Sequence[str]
     land: Land
     holds: bool = False
     down: bool = False
+    status: str = "SUCCESS"
     saturated_after: int | None = None
     rejects: Callable[[Row], bool] = lambda _: False
     channels: dict[tuple[str, str], ServerChannel] = field(default_factory=lambda: defaultdict(ServerChannel))
@@ -168,7 +170,7 @@ class SnowpipeClient:
             schema_name=self.pipe.split(".")[0],
             pipe_name=self.pipe.split(".")[1],
             channel_name=channel_name,
-            status_code="SUCCESS",
+            status_code=self.service.status,
             latest_committed_offset_token=server.committed,
             created_on_ms=0,
             rows_inserted=server.inserted,

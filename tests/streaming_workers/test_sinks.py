@@ -229,6 +229,14 @@ def test_a_partition_that_nobody_registered_is_a_conflict(sink: Sink, place: Pla
     assert place.stored() == []
 
 
+def test_a_new_partition_is_asked_for_then_registered_then_stored_to(sink: Sink, place: Place) -> None:
+    assert sink.stored_offsets([FIRST]) == {}
+    sink.register({FIRST: 3})
+    sink.store(batch(3, 4))
+
+    assert place.offsets() == [3, 4]
+
+
 def test_registering_leaves_a_known_partition_alone(sink: Sink) -> None:
     sink.register({FIRST: 4})
     sink.register({FIRST: 0, SECOND: 1})

@@ -197,7 +197,11 @@ def test_a_row_that_snowflake_rejects_is_said_and_stored_by_sql(
     successor.stored_offsets([FIRST])
     successor.store(batch(5, 6))
 
-    assert (place.offsets(), next_offset(place)) == ([0, 1, 2, 3, 4, 5, 6], 7)
+    with capture_logs() as logs:  # what was rejected in its life before is no news
+        place.new_sink().store(batch(7))
+    assert [line for line in logs if line["log_level"] == "error"] == []
+
+    assert (place.offsets(), next_offset(place)) == ([0, 1, 2, 3, 4, 5, 6, 7], 8)
     assert REGISTRY.get_sample_value("consumer_snowpipe_rejected_rows_total") == counted + 2
 
 
@@ -215,6 +219,22 @@ def test_a_channel_that_another_has_opened_is_a_conflict(
     assert sink.stored_offsets([FIRST]) == {FIRST: 3}
     sink.store(batch(3))
     assert place.offsets() == [0, 1, 2, 3]
+
+
+def test_a_channel_that_snowflake_gives_up_is_said_and_opened_anew(
+    sink: Sink, place: Place, service: SnowpipeService
+) -> None:
+    """Of a pipe whose table was replaced, the service says so in a status, without an error."""
+    service.status = "ERR_CHANNEL_DOES_NOT_EXIST_OR_NOT_AUTHORIZED"
+    with pytest.raises(OffsetConflictError, match=r"bitcoin-prices-0 was lost: ERR_CHANNEL_DOES_NOT_EXIST"):
+        sink.store(batch(1, 2))
+    with pytest.raises(SinkError, match=r"bitcoin-prices-0 cannot be opened: ERR_CHANNEL_DOES_NOT_EXIST"):
+        sink.stored_offsets([FIRST])
+    service.status = "SUCCESS"
+
+    assert sink.stored_offsets([FIRST]) == {FIRST: 1}
+    sink.store(batch(1, 2))
+    assert (place.offsets(), next_offset(place)) == ([0, 1, 2], 3)
 
 
 def test_a_client_that_is_lost_is_made_anew(sink: Sink, place: Place, service: SnowpipeService) -> None:
