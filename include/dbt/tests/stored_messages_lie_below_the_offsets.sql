@@ -1,6 +1,4 @@
--- The rows and the offset of a partition move in one transaction: no message is stored at or above its next offset.
--- On Snowflake the rows may come first (Snowpipe Streaming), so those of the batch under way, younger than the last move
--- of the offset, do not count there.
+-- The rows and the offset of a partition move together: no message is stored at or above its next offset.
 {% set raw_tables = ['bitcoin_prices_raw', 'news_events_raw'] -%}
 
 with
@@ -18,9 +16,7 @@ stored as (
         on
             raw.kafka_topic = offsets.kafka_topic
             and raw.kafka_partition = offsets.kafka_partition
-    {% if target.type == 'snowflake' -%}
-    where offsets.updated_at is null or raw.ingested_at <= offsets.updated_at
-    {% endif -%}
+    where {{ is_settled('raw.ingested_at', 'offsets.updated_at') }}
     group by 1, 2, 3
     {% if not loop.last -%}
     union all
