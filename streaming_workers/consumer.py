@@ -205,7 +205,7 @@ def main() -> int:
         try:
             settings, kafka = ConsumerSettings(), KafkaSettings()
             kafka.client_arguments()  # a certificate that cannot be read is an error now, not an outage later
-            consumer = Consumer(settings, kafka, get_sink())
+            consumer = Consumer(settings, kafka, get_sink(consumer=settings))
             stack.enter_context(monitoring(settings.metrics_port, consumer.health))
         except (ValueError, OSError, MonitoringError) as error:
             log.error("a setting cannot be used", error=str(error))  # noqa: TRY400 (a traceback says no more)

@@ -62,6 +62,9 @@ DEAD_LETTERS = Counter("consumer_dead_letters", "Messages written to the dead le
 LOST = Counter("consumer_lost_messages", "Messages that Kafka deleted before they were read.", ["topic"])
 RETRIES = Counter("consumer_retries", "Tries to reach the sink or the dead letters that failed.", ["error"])
 CONFLICTS = Counter("consumer_conflicts", "Batches given up since another consumer has the partition.")
+SNOWPIPE_REJECTED = Counter(
+    "consumer_snowpipe_rejected_rows", "Rows that Snowpipe Streaming rejected, stored by SQL instead."
+)
 LAST_PROGRESS = Gauge("consumer_last_progress_timestamp_seconds", "When a batch was last stored.")
 LATENCY = LatencyHistogram(
     "consumer_event_latency_seconds", "Seconds from Kafka's time of an event to its commit.", LATENCY_BUCKETS
