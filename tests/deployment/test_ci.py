@@ -31,12 +31,14 @@ def steps(workflow: str) -> list[dict[str, Any]]:
     return [step for job in JOBS[workflow].values() for step in job["steps"]]
 
 
-def make(*arguments: str, cwd: Path = ROOT, **env: str) -> subprocess.CompletedProcess[str]:
+def make(
+    *arguments: str, env: dict[str, str] | None = None, cwd: Path = ROOT
+) -> subprocess.CompletedProcess[str]:
     """Run make with this virtualenv's tools, and only PATH and env set."""
     return subprocess.run(
         ["make", f"--makefile={ROOT / 'Makefile'}", f"VENV={VENV}", *arguments],
         cwd=cwd,
-        env={"PATH": SEARCH_PATH, "HOME": os.environ.get("HOME", "/"), **env},
+        env={"PATH": SEARCH_PATH, "HOME": os.environ.get("HOME", "/"), **(env or {})},
         capture_output=True,
         text=True,
         check=False,
@@ -60,7 +62,7 @@ def test_workflows_and_updates_are_safe() -> None:
     not shutil.which("go"), reason="actionlint is built with Go, which is not on this machine"
 )
 def test_workflows_pass_actionlint(tmp_path: Path) -> None:
-    result = make("actionlint", LOCAL_DIR=str(tmp_path))
+    result = make("actionlint", env={"LOCAL_DIR": str(tmp_path)})
     assert result.returncode == 0, result.stdout + result.stderr
 
 
@@ -135,7 +137,7 @@ def test_images_are_built_pushed_and_deployed_under_one_tag(recorded: Path) -> N
         "REGISTRY_TOKEN": "a-token",
         "DEPLOYMENT": "deployment-id",
     }
-    result = make("images", "push", "deploy", **settings)
+    result = make("images", "push", "deploy", env=settings)
     assert result.returncode == 0, result.stderr
     airflow, workers = (f"marketing-insight-pipeline/{name}:v1.2.3" for name in ("airflow", "workers"))
     assert recorded.read_text().splitlines() == [
@@ -152,7 +154,7 @@ def test_images_are_built_pushed_and_deployed_under_one_tag(recorded: Path) -> N
 
 @pytest.mark.parametrize(("target", "setting"), [("push", "REGISTRY"), ("deploy", "DEPLOYMENT")])
 def test_a_release_without_its_setting_says_which(target: str, setting: str, recorded: Path) -> None:
-    result = make(target, **recording(recorded))
+    result = make(target, env=recording(recorded))
     assert result.returncode == 2
     assert result.stderr.startswith(f"{setting} is not set")
     assert not recorded.exists()
@@ -161,7 +163,7 @@ def test_a_release_without_its_setting_says_which(target: str, setting: str, rec
 @pytest.mark.parametrize("up", [0, 1])
 def test_the_containers_are_removed_whether_they_start_or_not(up: int, recorded: Path) -> None:
     (recorded.parent / "local").mkdir()
-    result = make("containers", UP=str(up), **recording(recorded))
+    result = make("containers", env={**recording(recorded), "UP": str(up)})
     assert (result.returncode == 0) is (up == 0), result.stderr
     calls = [line for line in recorded.read_text().splitlines() if " compose " in line]
     assert {line.split()[3] for line in calls} == {
@@ -205,13 +207,13 @@ VULNERABILITY = {
 @pytest.mark.parametrize(("vulnerable", "exit_code"), [("aiokafka", 2), ("none-of-ours", 0)])
 def test_an_audit_fails_on_a_known_vulnerability(vulnerable: str, exit_code: int) -> None:
     with osv(vulnerable) as url:
-        result = make("audit", OSV_URL=url)
+        result = make("audit", env={"OSV_URL": url})
     assert result.returncode == exit_code, result.stdout + result.stderr
     assert ("PYSEC-0000-1" in result.stdout) is (exit_code == 2)
 
 
 def test_an_audit_without_a_database_fails() -> None:
-    assert make("audit", OSV_URL="http://127.0.0.1:9/v1/query").returncode == 2
+    assert make("audit", env={"OSV_URL": "http://127.0.0.1:9/v1/query"}).returncode == 2
 
 
 def test_the_repository_holds_no_secret() -> None:
