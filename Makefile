@@ -10,12 +10,24 @@ UV_VERSION := 0.13.9
 MANIFEST := include/dbt/target/manifest.json
 DATA_DIR ?=
 SCALE ?= 1
+STATE ?= $(LOCAL_DIR)/dbt-state
+IMAGE_TAG ?= local
+WAREHOUSE ?= duckdb
+AIRFLOW_IMAGE := marketing-insight-pipeline/airflow:$(IMAGE_TAG)
+WORKERS_IMAGE := marketing-insight-pipeline/workers:$(IMAGE_TAG)
+CHECK_ENV := $(LOCAL_DIR)/check.env
+CHECK := docker compose --project-name marketing-check --env-file $(CHECK_ENV)
+ASTRO_VERSION := 1.43.0
+ASTRO_SHA256 := bfea7dbe66fb3bb5594ffe632902f89ddf5ed5bd94603f3a3403463de40164b5
+ASTRO_URL := https://github.com/astronomer/astro-cli/releases/download/v$(ASTRO_VERSION)/astro_$(ASTRO_VERSION)_linux_amd64.tar.gz
+ASTRO := $(or $(shell command -v astro),$(LOCAL_DIR)/bin/astro)
 
 export LOCAL_DIR
 # One environment for every command below; `source .local/env.sh` gives a shell the same.
 RUN := $(BIN)/python -m include.local
 
-.PHONY: help setup demo up down test lint format bench lock manifest clean chromium kafka
+.PHONY: help setup demo up down test lint format bench lock manifest clean chromium kafka \
+	check docs slim secrets audit actionlint env images containers push deploy
 
 help:  ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | sort | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -58,8 +70,63 @@ lint: $(VENV)/.installed  ## Check style, types and SQL
 	@$(BIN)/mypy
 	@cd include/dbt && $(BIN)/sqlfluff lint --dialect duckdb models tests && $(BIN)/sqlfluff lint --dialect snowflake models tests
 
+check: setup  ## Parse dbt for both warehouses and import every DAG, without credentials
+	@$(BIN)/python -m pytest -q tests/dags tests/dbt/test_dialects.py .astro/test_dag_integrity_default.py
+
+docs: setup  ## Build dbt on generated files; its docs and state end in STATE [STATE=folder]
+	@$(RUN) state --state $(STATE)
+
+slim: setup  ## Build only the dbt models that differ from STATE, and their children [STATE=folder]
+	@$(RUN) changes --state $(STATE)
+
 format: $(VENV)/.installed  ## Put code in the house style
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+
+secrets: $(VENV)/.installed  ## Look for secrets in the files of the repository
+	@git ls-files -z -- ':!tests' | xargs -0 $(BIN)/detect-secrets-hook --exclude-secrets '^simulator$$' --exclude-lines 'secretName: '
+	@git ls-files -z -- tests | xargs -0 $(BIN)/detect-secrets-hook $(MADE_UP)
+# Tests hold made-up logins and checksums; what has the form of a real key is a finding there, too.
+MADE_UP := --disable-plugin KeywordDetector --disable-plugin BasicAuthDetector \
+	--disable-plugin HexHighEntropyString --disable-plugin Base64HighEntropyString
+
+audit: $(VENV)/.installed  ## Look up everything pinned in the OSV database (needs the internet)
+	@$(BIN)/pip-audit --strict --no-deps --disable-pip --progress-spinner off --vulnerability-service osv \
+		$(if $(OSV_URL),--osv-url $(OSV_URL)) -r requirements.txt -r requirements-dev.txt
+
+actionlint:  ## Check the workflows (needs Go)
+	@GOBIN=$(LOCAL_DIR)/bin go install github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
+	@$(LOCAL_DIR)/bin/actionlint
+
+env: $(VENV)/.installed  ## Write .env for docker compose, with fresh secrets
+	@$(BIN)/python -m include.container_secrets write
+
+images:  ## Build both images (needs Docker) [IMAGE_TAG=tag] [WAREHOUSE=snowflake]
+	docker build --build-arg WAREHOUSE=$(WAREHOUSE) --tag $(AIRFLOW_IMAGE) .
+	docker build --file streaming_workers/Dockerfile --tag $(WORKERS_IMAGE) .
+
+containers: $(VENV)/.installed images  ## Start the containers in a project of their own, wait until healthy, remove them
+	@rm -f $(CHECK_ENV) && $(BIN)/python -m include.container_secrets write $(CHECK_ENV)
+	@$(CHECK) up --wait --wait-timeout 600; status=$$?; \
+		[ $$status = 0 ] || $(CHECK) logs --tail 50; $(CHECK) down --volumes; exit $$status
+
+push:  ## Push the workers' image REGISTRY=host/path [IMAGE_TAG=tag]
+	@test -n "$(REGISTRY)" || { echo "REGISTRY is not set, as in REGISTRY=registry.example.com/team" >&2; exit 2; }
+	@[ -z "$$REGISTRY_TOKEN" ] || docker login $(firstword $(subst /, ,$(REGISTRY))) \
+		--username "$$REGISTRY_USER" --password-stdin <<< "$$REGISTRY_TOKEN"
+	docker tag $(WORKERS_IMAGE) $(REGISTRY)/$(WORKERS_IMAGE)
+	docker push $(REGISTRY)/$(WORKERS_IMAGE)
+
+deploy: $(ASTRO)  ## Deploy the Airflow image to Astro DEPLOYMENT=id [IMAGE_TAG=tag]
+	@test -n "$(DEPLOYMENT)" || { echo "DEPLOYMENT is not set: the id of an Astro Deployment" >&2; exit 2; }
+	$(ASTRO) deploy $(DEPLOYMENT) --image-name $(AIRFLOW_IMAGE)
+
+# Its own installer takes the latest without a checksum. The checksum is of the release for Linux on x86-64; with any
+# other machine, put your own `astro` in the PATH.
+$(LOCAL_DIR)/bin/astro:
+	@mkdir -p $(@D)
+	@curl --fail --silent --show-error --location --output $@.tar.gz $(ASTRO_URL)
+	@echo "$(ASTRO_SHA256)  $@.tar.gz" | sha256sum --check --quiet
+	@tar --extract --gzip --file $@.tar.gz --directory $(@D) astro && rm $@.tar.gz
 
 bench: setup kafka  ## Measure speed, as ratios of one run
 	@$(BIN)/python -m tests.bench $(ARGS)

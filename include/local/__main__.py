@@ -1,7 +1,8 @@
-"""Command line of the local stack: `python -m include.local {manifest,kafka,env,up,down,demo}`."""
+"""Command line of the local stack: `python -m include.local --help` lists its commands."""
 
 import signal
 import sys
+from pathlib import Path
 from types import FrameType
 from typing import Annotated, NoReturn
 
@@ -9,6 +10,7 @@ import typer
 from rich.console import Console
 
 from include.local.airflow_api import AirflowApiError
+from include.local.dbt_state import StateError, build_changes, make_state
 from include.local.demo import DemoError, run_demo, source_for
 from include.local.environment import ADMIN_USER, admin_password, shell_exports, write_env_file
 from include.local.kafka import BrokerError, uses_own_broker
@@ -21,7 +23,18 @@ from include.settings import Settings, get_settings
 app = typer.Typer(help="The stack on this machine.", no_args_is_help=True, pretty_exceptions_enable=False)
 console = Console(highlight=False, soft_wrap=True)
 
+KNOWN_FAILURES = (
+    StackError,
+    BrokerError,
+    DemoError,
+    ManifestError,
+    StateError,
+    AirflowApiError,
+    NotADirectoryError,
+)
+
 DataDir = Annotated[str, typer.Option(help="Folder or object-store URI of the shop's files.")]
+State = Annotated[Path, typer.Option(help="Folder of a manifest and what it describes.")]
 Scale = Annotated[int, typer.Option(min=1, help="Multiplies the generated order lines.")]
 
 
@@ -75,6 +88,19 @@ def demo(data_dir: DataDir = "", scale: Scale = 1) -> None:
     console.print(render(run_demo(settings, console)))
 
 
+@app.command()
+def state(state: State) -> None:
+    """Build all of dbt on generated files and leave manifest, warehouse and docs in a folder."""
+    make_state(get_settings(), state)
+    console.print(f"Docs and state are in {state}")
+
+
+@app.command()
+def changes(state: State) -> None:
+    """Build and test the dbt nodes that differ from a state, and what depends on them."""
+    build_changes(get_settings(), state)
+
+
 def _with_source(settings: Settings, data_dir: str, scale: int) -> Settings:
     location = data_dir or settings.source_location
     return settings.model_copy(update={"source_location": source_for(settings, location, scale)})
@@ -91,7 +117,7 @@ def main() -> None:
         signal.signal(signum, _exit_on_signal)
     try:
         app()
-    except (StackError, BrokerError, DemoError, ManifestError, AirflowApiError, NotADirectoryError) as error:
+    except KNOWN_FAILURES as error:
         Console(stderr=True, highlight=False, soft_wrap=True, markup=False).print(str(error))
         raise SystemExit(1) from None
 

@@ -1,37 +1,268 @@
-"""What runs on every change: the workflow, the CI script, the git hooks."""
+"""What runs on every change, every week and every release: the workflows, the make targets, the git hooks."""
 
+import json
+import os
 import re
 import shlex
+import shutil
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
-from tests.deployment.tools import ROOT, run
+from include.local.kafka.jars import kafka_version
+from tests.deployment.tools import ROOT, SEARCH_PATH, run
 
-WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
-MAKE_TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+WORKFLOWS = {path.name: path for path in sorted((ROOT / ".github" / "workflows").glob("*.yml"))}
+JOBS = {name: yaml.safe_load(path.read_text())["jobs"] for name, path in WORKFLOWS.items()}
+MAKEFILE = (ROOT / "Makefile").read_text()
+MAKE_TARGETS = set(re.findall(r"^([a-z-]+):", MAKEFILE, re.MULTILINE))
+VENV = Path(shutil.which("ruff", path=SEARCH_PATH) or "").parents[1]
 
 
-@pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.name)
-def test_workflow_has_a_valid_form(workflow: Path) -> None:
-    result = run("check-jsonschema", "--builtin-schema", "vendor.github-workflows", workflow)
+def steps(workflow: str) -> list[dict[str, Any]]:
+    """Return the steps of all jobs of a workflow."""
+    return [step for job in JOBS[workflow].values() for step in job["steps"]]
+
+
+def make(
+    *arguments: str, env: dict[str, str] | None = None, cwd: Path = ROOT
+) -> subprocess.CompletedProcess[str]:
+    """Run make with this virtualenv's tools, and only PATH and env set."""
+    return subprocess.run(
+        ["make", f"--makefile={ROOT / 'Makefile'}", f"VENV={VENV}", *arguments],
+        cwd=cwd,
+        env={"PATH": SEARCH_PATH, "HOME": os.environ.get("HOME", "/"), **(env or {})},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_a_workflow_has_a_valid_form(name: str) -> None:
+    result = run("check-jsonschema", "--builtin-schema", "vendor.github-workflows", WORKFLOWS[name])
     assert result.returncode == 0, result.stdout
 
 
-def test_workflows_are_safe() -> None:
+def test_workflows_and_updates_are_safe() -> None:
     """Among others: least permissions, actions pinned by digest, no untrusted text in a script."""
-    result = run("zizmor", "--offline", "--no-progress", "--persona", "pedantic", ".github/workflows")
+    result = run("zizmor", "--offline", "--no-progress", "--persona", "pedantic", ".github")
     assert result.returncode == 0, result.stdout + result.stderr
 
 
-def test_ci_runs_make_targets_only() -> None:
-    jobs = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())["jobs"]
-    commands = [step["run"] for job in jobs.values() for step in job["steps"] if "run" in step]
-    assert commands == ['make "$TARGET"']
-    targets = set(jobs["make"]["strategy"]["matrix"]["target"])
-    assert targets == {"lint", "test", "demo"}
+@pytest.mark.skipif(
+    not shutil.which("go"), reason="actionlint is built with Go, which is not on this machine"
+)
+def test_workflows_pass_actionlint(tmp_path: Path) -> None:
+    # Go needs this machine's own variables, such as a proxy's.
+    result = make("actionlint", env={**os.environ, "LOCAL_DIR": str(tmp_path)})
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_workflows_run_make_targets_only(name: str) -> None:
+    commands = [step["run"] for step in steps(name) if "run" in step]
+    targets = {command.removeprefix("make ") for command in commands}
+    assert all(command.startswith("make ") for command in commands)
+    assert targets - {'"$TARGET"'} <= MAKE_TARGETS
+
+
+def test_every_change_is_checked() -> None:
+    targets = set(JOBS["ci.yml"]["make"]["strategy"]["matrix"]["target"])
+    assert targets == {"lint", "check", "test", "demo", "secrets", "actionlint", "containers"}
     assert targets <= MAKE_TARGETS
+
+
+def test_a_change_is_built_on_what_main_left() -> None:
+    """main saves the folder that `make docs` fills, and a pull request gives the newest to `make slim`."""
+    by_use = {
+        step["uses"].partition("@")[0]: step for step in JOBS["ci.yml"]["dbt"]["steps"] if "uses" in step
+    }
+    saved, restored = by_use["actions/cache/save"], by_use["actions/cache/restore"]
+    assert saved["if"] == "github.event_name == 'push'"
+    assert restored["if"] == "github.event_name == 'pull_request'"
+    assert saved["with"]["path"] == restored["with"]["path"] == ".local/dbt-state"
+    assert saved["with"]["key"].startswith(restored["with"]["restore-keys"])
+    printed = make("--dry-run", "slim").stdout
+    assert "changes --state " in printed
+    assert printed.strip().endswith(saved["with"]["path"])
+    for path in by_use["actions/upload-artifact"]["with"]["path"].split():
+        assert path.startswith(f"{saved['with']['path']}/")
+
+
+def test_a_release_is_checked_built_for_snowflake_pushed_and_deployed() -> None:
+    ran = [(step["run"], step.get("env", {})) for step in steps("release.yml") if "run" in step]
+    assert [command for command, _ in ran] == ["make check", "make images", "make push", "make deploy"]
+    assert ran[1][1] == {"WAREHOUSE": "snowflake"}
+    triggers = yaml.safe_load(WORKFLOWS["release.yml"].read_text())[True]  # YAML 1.1 reads `on` as true
+    assert triggers == {"push": {"tags": ["v*"]}}
+
+
+@pytest.fixture
+def recorded(tmp_path: Path) -> Path:
+    """A file to which `docker` and `astro` write their arguments instead of doing anything."""
+    calls = tmp_path / "calls"
+    for name in ("docker", "astro"):
+        program = tmp_path / "bin" / name
+        program.parent.mkdir(exist_ok=True)
+        program.write_text(
+            f'#!/bin/sh\necho {name} "$@" >> {calls}\n'
+            f'case "$*" in *login*) cat >> {calls};; *" up "*) exit ${{UP:-0}};; esac\n'
+        )
+        program.chmod(0o755)
+    return calls
+
+
+def recording(calls: Path) -> dict[str, str]:
+    return {
+        "PATH": f"{calls.parent / 'bin'}{os.pathsep}{SEARCH_PATH}",
+        "LOCAL_DIR": str(calls.parent / "local"),
+    }
+
+
+def test_images_are_built_pushed_and_deployed_under_one_tag(recorded: Path) -> None:
+    settings = {
+        **recording(recorded),
+        "IMAGE_TAG": "v1.2.3",
+        "WAREHOUSE": "snowflake",
+        "REGISTRY": "registry.example.com/team",
+        "REGISTRY_USER": "somebody",
+        "REGISTRY_TOKEN": "a-token",
+        "DEPLOYMENT": "deployment-id",
+    }
+    result = make("images", "push", "deploy", env=settings)
+    assert result.returncode == 0, result.stderr
+    airflow, workers = (f"marketing-insight-pipeline/{name}:v1.2.3" for name in ("airflow", "workers"))
+    assert recorded.read_text().splitlines() == [
+        f"docker build --build-arg WAREHOUSE=snowflake --tag {airflow} .",
+        f"docker build --file streaming_workers/Dockerfile --tag {workers} .",
+        "docker login registry.example.com --username somebody --password-stdin",
+        "a-token",
+        f"docker tag {workers} registry.example.com/team/{workers}",
+        f"docker push registry.example.com/team/{workers}",
+        f"astro deploy deployment-id --image-name {airflow}",
+    ]
+    assert "a-token" not in result.stdout + result.stderr
+
+
+@pytest.mark.parametrize(("target", "setting"), [("push", "REGISTRY"), ("deploy", "DEPLOYMENT")])
+def test_a_release_without_its_setting_says_which(target: str, setting: str, recorded: Path) -> None:
+    result = make(target, env=recording(recorded))
+    assert result.returncode == 2
+    assert result.stderr.startswith(f"{setting} is not set")
+    assert not recorded.exists()
+
+
+@pytest.mark.parametrize("up", [0, 1])
+def test_the_containers_are_removed_whether_they_start_or_not(up: int, recorded: Path) -> None:
+    (recorded.parent / "local").mkdir()
+    result = make("containers", env={**recording(recorded), "UP": str(up)})
+    assert (result.returncode == 0) is (up == 0), result.stderr
+    calls = [line for line in recorded.read_text().splitlines() if " compose " in line]
+    assert {line.split()[3] for line in calls} == {
+        "marketing-check"
+    }  # never the volumes of a user's own project
+    assert " up --wait " in calls[0]
+    assert calls[-1].endswith(" down --volumes")
+
+
+@contextmanager
+def osv(vulnerable: str) -> Iterator[str]:
+    """Serve a database of vulnerabilities that knows one, as OSV does; yields its address."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            query = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            found = query["package"]["name"] == vulnerable
+            body = json.dumps({"vulns": [VULNERABILITY]} if found else {}).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Keep the test's output quiet."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/v1/query"
+        server.shutdown()
+
+
+VULNERABILITY = {
+    "id": "PYSEC-0000-1",
+    "details": "Made up.",
+    "modified": "2026-01-01T00:00:00Z",
+    "affected": [{"package": {"name": "aiokafka", "ecosystem": "PyPI"}, "ranges": []}],
+}
+
+
+@pytest.mark.parametrize(("vulnerable", "exit_code"), [("aiokafka", 2), ("none-of-ours", 0)])
+def test_an_audit_fails_on_a_known_vulnerability(vulnerable: str, exit_code: int) -> None:
+    with osv(vulnerable) as url:
+        result = make("audit", env={"OSV_URL": url})
+    assert result.returncode == exit_code, result.stdout + result.stderr
+    assert ("PYSEC-0000-1" in result.stdout) is (exit_code == 2)
+
+
+def test_an_audit_without_a_database_fails() -> None:
+    assert make("audit", env={"OSV_URL": "http://127.0.0.1:9/v1/query"}).returncode == 2
+
+
+def test_the_repository_holds_no_secret() -> None:
+    result = make("secrets")
+    assert result.returncode == 0, result.stdout
+
+
+@pytest.mark.parametrize("name", ["include/settings.py", "tests/test_it.py"])
+def test_a_secret_in_a_file_is_found(name: str, tmp_path: Path) -> None:
+    key = "AKIA" + "QYLPMN5HEXAMPLEX"[:16].replace("EXAMPLE", "7TRB2KD")
+    for path, text in {name: f'KEY = "{key}"\n', "requirements.txt": "", "tests/other.py": ""}.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text)
+    subprocess.run("git init --quiet && git add .", shell=True, cwd=tmp_path, check=True)
+    result = make("--old-file=requirements.txt", f"--assume-old={VENV}/.installed", "secrets", cwd=tmp_path)
+    assert result.returncode == 2
+    assert f"{name}:1" in result.stdout
+    assert key not in result.stdout
+
+
+def test_dependency_updates_are_configured_for_every_kind_of_pin() -> None:
+    path = ROOT / ".github/dependabot.yml"
+    result = run("check-jsonschema", "--builtin-schema", "vendor.dependabot", path)
+    assert result.returncode == 0, result.stdout
+    updates = yaml.safe_load(path.read_text())["updates"]
+    found = {
+        (one["package-ecosystem"], folder)
+        for one in updates
+        for folder in one.get("directories", [one.get("directory")])
+    }
+    assert found == {
+        ("pip", "/"),
+        ("pip", "/streaming_workers"),
+        ("docker", "/"),
+        ("docker", "/streaming_workers"),
+        ("docker-compose", "/"),
+        ("maven", "/include/local/kafka"),
+        ("github-actions", "/"),
+    }
+    assert (ROOT / "include/local/kafka/pom.xml").read_text().count(kafka_version()) == 1
+
+
+def test_help_names_what_a_user_runs() -> None:
+    lines = make("help").stdout.splitlines()
+    named = {line.split()[1] for line in lines}
+    own = set(re.search(r"\.PHONY: ((?:.*\\\n)*.*)", MAKEFILE).group(1).replace("\\\n", " ").split())  # type: ignore[union-attr]
+    assert own - named == {"manifest", "chromium", "kafka"}  # parts of others
+    assert max(len(line) for line in lines) <= 110
 
 
 def test_ci_script_calls_make_test() -> None:

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shlex
-import shutil
 import stat
 import subprocess
 import threading
@@ -21,9 +20,11 @@ import pytest
 import yaml
 from airflow.cli.cli_parser import get_parser
 from airflow.configuration import conf
+from airflow.providers.celery.get_provider_info import get_provider_info as celery_info
 from packaging.specifiers import SpecifierSet
 from pydantic_settings import BaseSettings
 
+from include.container_secrets import EXECUTOR, OF_SCALE, SECRETS
 from include.local import manifest, stack
 from include.local.environment import ADMIN_USER
 from include.local.kafka.jars import kafka_version
@@ -31,63 +32,94 @@ from include.local.streaming import BROKER, streaming_commands
 from include.settings import Settings
 from ml.gate import GateSettings
 from streaming_workers.settings import ConsumerSettings, KafkaSettings, MonitoringSettings, ProducerSettings
+from tests.deployment.compose import FILLED_IN, config, services_of
+from tests.deployment.compose import TEXT as COMPOSE_TEXT
 from tests.deployment.tools import ROOT, SEARCH_PATH, run
 
-COMPOSE_TEXT = (ROOT / "docker-compose.yaml").read_text()
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 WORKERS_DOCKERFILE = (ROOT / "streaming_workers/Dockerfile").read_text()
-SECRETS = {
-    "POSTGRES_PASSWORD",
-    "AIRFLOW_FERNET_KEY",
-    "AIRFLOW_JWT_SECRET",
-    "AIRFLOW_API_SECRET_KEY",
-    "AIRFLOW_ADMIN_PASSWORD",
-}
 PRELOADING = ["python", "-m", "include.local.scheduler"]  # `airflow scheduler` with its imports done first
-FILLED_IN = {name: f"value-of-{name}" for name in SECRETS} | {"COMPOSE_PROFILES": "simulator"}
+ALWAYS = {
+    "secrets-check",
+    "postgres",
+    "airflow-init",
+    "api-server",
+    "scheduler",
+    "dag-processor",
+    "triggerer",
+    "kafka",
+    "consumer",
+}
+SCALE = {"scale-check", "redis", "airflow-worker"}
 # What compose itself reads.
 OF_COMPOSE = {"COMPOSE_PROFILES"}
 # These place the local stack's processes on one machine; a container's ports are its own.
 OF_THE_LOCAL_STACK = {"AIRFLOW_PORT", "KAFKA_PORT", "SIMULATOR_PORT", "FEEDS", "SEGMENTS_SEED_FILE"}
 
 
-def compose(env_file: Path, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    return run("docker-compose", "--env-file", env_file, "config", "--format", "json", env=env)
-
-
 @pytest.fixture(scope="module")
-def empty_env_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Keep a developer's own .env out of the tests."""
-    path = tmp_path_factory.mktemp("compose") / "empty.env"
-    path.touch()
-    return path
+def services() -> dict[str, Any]:
+    """Every service of the file, whatever its profile."""
+    return services_of("simulator,live,scale")
 
 
-@pytest.fixture(scope="module")
-def project(empty_env_file: Path) -> dict[str, Any]:
-    result = compose(empty_env_file, FILLED_IN)
-    assert result.returncode == 0, result.stderr
-    loaded: dict[str, Any] = json.loads(result.stdout)
-    return loaded
+@pytest.mark.parametrize(
+    ("profiles", "others"),
+    [
+        ("", set()),
+        ("simulator", {"simulator", "producer"}),
+        ("live", {"producer-live"}),
+        ("simulator,scale", {"simulator", "producer", *SCALE}),
+        ("live,scale", {"producer-live", *SCALE}),
+    ],
+)
+def test_a_profile_adds_its_services(profiles: str, others: set[str]) -> None:
+    assert set(services_of(profiles)) == ALWAYS | others
 
 
-@pytest.fixture(scope="module")
-def services(project: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = project["services"]
-    return found
+def test_nothing_starts_before_what_it_needs(services: dict[str, Any]) -> None:
+    """The secrets come first, and each service waits for those whose address it is given."""
+    waits = {name: all_dependencies(services, name) for name in services}
+    checks = {"secrets-check", "scale-check"}
+    assert {name for name, found in waits.items() if not found & checks} == checks
+    addresses = {"postgres:5432", "redis:6379", "kafka:9092", "simulator:8094", "api-server:8080"}
+    for name in ("producer", "producer-live", "consumer", "airflow-worker"):
+        given = " ".join(str(value) for value in services[name]["environment"].values())
+        hosts = {address.partition(":")[0] for address in addresses if address in given}
+        # A task asks Kafka for the lag; Airflow runs without it, and a cluster elsewhere is no service.
+        assert hosts - {"kafka"} <= waits[name], name
+    for name in ("producer", "producer-live", "consumer"):
+        assert "kafka" in waits[name]
+    for name, service in services.items():
+        for needed, how in service.get("depends_on", {}).items():
+            runs_once = services[needed]["restart"] == "no"
+            wanted = "service_completed_successfully" if runs_once else "service_healthy"
+            assert how["condition"] == wanted, (name, needed)
+
+
+def all_dependencies(services: dict[str, Any], name: str) -> set[str]:
+    """Return what a service waits for, directly or not."""
+    direct = set(services[name].get("depends_on", {}))
+    return direct.union(*(all_dependencies(services, one) for one in direct))
 
 
 @pytest.mark.parametrize("is_set", [False, True], ids=["unset", "empty"])
-@pytest.mark.parametrize("missing", sorted(SECRETS))
-def test_compose_refuses_to_start_without_a_secret(
-    missing: str, *, is_set: bool, empty_env_file: Path
-) -> None:
+@pytest.mark.parametrize("missing", sorted(SECRETS.keys() - OF_SCALE))
+def test_compose_refuses_to_start_without_a_secret(missing: str, *, is_set: bool) -> None:
     env = {**FILLED_IN, missing: ""}
     if not is_set:
         del env[missing]
-    result = compose(empty_env_file, env)
+    result = config(env)
     assert result.returncode != 0
     assert f"required variable {missing} is missing a value" in result.stderr
+
+
+def test_the_secrets_are_judged_before_the_start(services: dict[str, Any]) -> None:
+    for name, options in (("secrets-check", []), ("scale-check", ["--scale"])):
+        service = services[name]
+        assert service["command"] == ["python", "-m", "include.container_secrets", "check", *options]
+        assert set(service["environment"]) == {*SECRETS, EXECUTOR}
+        assert service["network_mode"] == "none"
 
 
 def test_env_example_names_every_variable_and_fills_in_no_secret() -> None:
@@ -96,9 +128,8 @@ def test_env_example_names_every_variable_and_fills_in_no_secret() -> None:
     interpolated = set(re.findall(r"(?<!\$)\$\{([A-Z_]+)", COMPOSE_TEXT))
     passed_on = set(re.findall(r"^ +([A-Z_]+):$", COMPOSE_TEXT, re.MULTILINE))
     assert set(values) == interpolated | passed_on | OF_COMPOSE
-    assert set(re.findall(r"^([A-Z_]+)=$", example, re.MULTILINE)) == SECRETS
-    assert set(re.findall(r"\$\{([A-Z_]+):\?", COMPOSE_TEXT)) == SECRETS
-    assert {name: values[name] for name in SECRETS} == dict.fromkeys(SECRETS, "")
+    assert set(re.findall(r"^([A-Z_]+)=$", example, re.MULTILINE)) == SECRETS.keys()
+    assert set(re.findall(r"\$\{([A-Z_]+):\?", COMPOSE_TEXT)) == SECRETS.keys() - OF_SCALE
 
 
 def test_compose_passes_every_setting_of_the_product(services: dict[str, Any]) -> None:
@@ -110,7 +141,8 @@ def test_compose_passes_every_setting_of_the_product(services: dict[str, Any]) -
 @pytest.mark.parametrize(
     ("service", "settings"),
     [
-        ("producer", ProducerSettings),
+        ("producer-live", ProducerSettings),
+        ("producer-live", KafkaSettings),
         ("producer", KafkaSettings),
         ("consumer", ConsumerSettings),
         ("consumer", KafkaSettings),
@@ -132,11 +164,11 @@ def test_compose_passes_every_setting_of_the_workers(
 def test_every_service_is_pinned_limited_and_watched(services: dict[str, Any]) -> None:
     for name, service in services.items():
         tag = service["image"].partition(":")[2]
-        assert tag, name
-        assert tag != "latest", name
-        assert service["deploy"]["resources"]["limits"]["memory"], name
-        assert service["security_opt"] == ["no-new-privileges:true"], name
-        assert not service.get("privileged"), name
+        assert re.fullmatch(r"local|\d+\.\d+(\.\d+)?(-\w+)?", tag), name
+        limits = service["deploy"]["resources"]["limits"]
+        assert limits["memory"], name
+        assert limits["pids"], name
+        assert service["logging"]["options"].keys() == {"max-size", "max-file"}, name
         if service["restart"] == "no":
             waiting = [s for s in services.values() if name in s.get("depends_on", {})]
             conditions = {s["depends_on"][name]["condition"] for s in waiting}
@@ -144,6 +176,17 @@ def test_every_service_is_pinned_limited_and_watched(services: dict[str, Any]) -
         else:
             assert service["restart"] == "unless-stopped", name
             assert service["healthcheck"]["test"], name
+
+
+def test_no_service_has_more_rights_than_it_needs(services: dict[str, Any]) -> None:
+    for name, service in services.items():
+        assert service["user"] not in {"", "0", "root"}, name
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert not service.get("privileged"), name
+        assert not service.get("cap_add"), name
+        if service["image"] == "marketing-insight-pipeline/workers:local":
+            assert service["read_only"], name
 
 
 def test_only_the_ui_is_reachable_and_only_from_this_machine(services: dict[str, Any]) -> None:
@@ -156,12 +199,13 @@ def test_only_the_services_that_check_a_login_see_its_password(services: dict[st
     with_file = {
         name for name, s in services.items() if "airflow-auth" in [v["source"] for v in s.get("volumes", [])]
     }
-    assert with_env == {"airflow-init"}
+    assert with_env == {"airflow-init", "secrets-check", "scale-check"}  # the last two have no network
     assert with_file == {"airflow-init", "api-server"}
 
 
 @pytest.mark.parametrize(
-    ("service", "dockerfile"), [("scheduler", DOCKERFILE), ("consumer", WORKERS_DOCKERFILE)]
+    ("service", "dockerfile"),
+    [("scheduler", DOCKERFILE), ("airflow-worker", DOCKERFILE), ("consumer", WORKERS_DOCKERFILE)],
 )
 def test_every_process_that_writes_sees_the_same_warehouse(
     service: str, dockerfile: str, services: dict[str, Any]
@@ -190,12 +234,27 @@ def test_services_run_what_the_local_stack_runs(services: dict[str, Any]) -> Non
     assert f"airflow pools set {stack.POOL} {stack.POOL_SLOTS} " in script
 
 
+def test_the_scale_profile_runs_the_same_tasks_on_two_workers(services: dict[str, Any]) -> None:
+    """The same image, volumes and variables as the scheduler's; only the choice of executor is the user's."""
+    worker, scheduler = services["airflow-worker"], services["scheduler"]
+    assert worker["deploy"]["replicas"] == 2
+    for key in ("image", "environment", "volumes", "secrets"):
+        assert worker[key] == scheduler[key], key
+    env = {**FILLED_IN, "AIRFLOW_EXECUTOR": "CeleryExecutor", "COMPOSE_PROFILES": "scale"}
+    celery = json.loads(config(env).stdout)["services"]["airflow-worker"]["environment"]
+    assert scheduler["environment"]["AIRFLOW__CORE__EXECUTOR"] == "LocalExecutor"
+    assert celery["AIRFLOW__CORE__EXECUTOR"] == "CeleryExecutor"
+    password = re.escape(FILLED_IN["REDIS_PASSWORD"])
+    assert re.fullmatch(rf"redis://:{password}@redis:6379/0", celery["AIRFLOW__CELERY__BROKER_URL"])
+    assert services["redis"]["command"][-2:] == ["--requirepass", FILLED_IN["REDIS_PASSWORD"]]
+
+
 def airflow_commands(services: dict[str, Any]) -> list[list[str]]:
     """Return the arguments of each Airflow command that a service starts with, is checked by or scripts."""
     commands = []
     for service in services.values():
         command = service["command"] or [""]
-        commands += [command, service.get("healthcheck", {"test": []})["test"][1:]]
+        commands += [command, service.get("healthcheck", {}).get("test", [])[1:]]
         commands += [shlex.split(line) for line in command[-1].splitlines() if line.startswith("airflow ")]
     commands = [["airflow", "scheduler", *argv[3:]] if argv[:3] == PRELOADING else argv for argv in commands]
     return [argv[1:] for argv in commands if argv[:1] == ["airflow"]]
@@ -203,7 +262,7 @@ def airflow_commands(services: dict[str, Any]) -> list[list[str]]:
 
 def test_airflow_understands_every_command(services: dict[str, Any]) -> None:
     commands = airflow_commands(services)
-    assert len(commands) == 8
+    assert len(commands) == 9
     for argv in commands:
         get_parser().parse_args(argv)  # exits on an unknown command or option
 
@@ -214,6 +273,8 @@ def test_airflow_and_cosmos_know_every_configuration_key(services: dict[str, Any
     for section, option in {(s.lower(), o.lower()) for s, o in keys}:
         if section == "cosmos":  # it reads its options without declaring them to Airflow
             assert hasattr(cosmos.settings, option), option
+        elif section in celery_info()["config"]:
+            assert option in celery_info()["config"][section]["options"]
         else:
             assert option in conf.configuration_description[section]["options"], (section, option)
 
@@ -237,7 +298,9 @@ def test_init_writes_a_private_passwords_file(services: dict[str, Any], tmp_path
 
 
 @pytest.mark.parametrize(("answer", "exit_code"), [(200, 0), (503, 1)])
-@pytest.mark.parametrize("service", ["api-server", "scheduler", "simulator", "producer", "consumer"])
+@pytest.mark.parametrize(
+    "service", ["api-server", "scheduler", "simulator", "producer", "producer-live", "consumer"]
+)
 def test_health_check_tells_healthy_from_unhealthy(
     service: str, answer: int, exit_code: int, services: dict[str, Any]
 ) -> None:
@@ -275,33 +338,6 @@ def test_containers_run_the_kafka_that_make_runs(services: dict[str, Any]) -> No
     assert services["kafka"]["image"] == f"apache/kafka:{kafka_version()}"
 
 
-@pytest.fixture(scope="module")
-def workers_image(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Make what the workers' Dockerfile makes: its packages, and the code that it copies, in a folder."""
-    folder = tmp_path_factory.mktemp("image")
-    venv = folder / "venv"
-    own = {**os.environ, "PATH": SEARCH_PATH}  # a proxy or a mirror that this machine needs
-    lock = "streaming_workers/requirements.txt"
-    for command in (["venv", str(venv)], ["pip", "sync", "--python", str(venv), lock]):
-        result = run("uv", *command, env=own)
-        assert result.returncode == 0, result.stderr
-    for line in re.findall(r"^COPY (.+)$", WORKERS_DOCKERFILE, re.MULTILINE):
-        *sources, target = line.split()
-        for source in sources:
-            place = folder / target / Path(source).name if target.endswith(("/", ".")) else folder / target
-            place.parent.mkdir(parents=True, exist_ok=True)
-            (shutil.copytree if (ROOT / source).is_dir() else shutil.copy)(ROOT / source, place)
-    return folder
-
-
-@pytest.mark.parametrize("worker", ["producer", "consumer", "simulator", "dead_letters", "retention"])
-def test_the_workers_image_holds_what_a_worker_imports(worker: str, workers_image: Path) -> None:
-    script = f"import streaming_workers.{worker}, include.warehouse.duckdb, include.warehouse.snowflake"
-    env = {"PYTHONPATH": str(workers_image)}
-    result = run(str(workers_image / "venv/bin/python"), "-P", "-c", script, env=env)
-    assert result.returncode == 0, result.stderr
-
-
 def test_image_holds_the_airflow_and_a_python_of_the_lock() -> None:
     found = re.search(r"^FROM \S+/runtime:(\d+\.\d+)-\d+-python-([\d.]+)-base$", DOCKERFILE, re.MULTILINE)
     assert found, "the ONBUILD steps of an image without -base refuse a lock that names apache-airflow"
@@ -336,23 +372,6 @@ def test_image_parses_dbt_as_the_local_stack_does(tmp_path: Path, monkeypatch: p
     (tmp_path / "dbt_project.yml").touch()
     manifest.refresh_manifest(Settings(local_dir=tmp_path), project=tmp_path)
     assert calls == [shlex.split(line) for line in re.findall(r"^RUN (dbt .*)$", DOCKERFILE, re.MULTILINE)]
-
-
-def test_only_code_enters_the_image() -> None:
-    lines = (ROOT / ".dockerignore").read_text().splitlines()
-    first, *rules = [line for line in lines if line and not line.startswith("#")]
-    let_in = {rule[1:] for rule in rules if rule.startswith("!")}
-    assert first == "*"
-    assert let_in == {
-        "dags",
-        "include",
-        "ml",
-        "plugins",
-        "streaming_workers",
-        "packages.txt",
-        "requirements.txt",
-    }
-    assert {".env", "*.p8", "*.pem"} <= {rule.removeprefix("**/") for rule in rules}
 
 
 def test_astro_settings_match_the_stack_and_hold_no_secret() -> None:
