@@ -16,6 +16,7 @@ from typing import Any
 
 import duckdb
 import fakesnow.arrow as fs_arrow
+import fakesnow.checks as fs_checks
 import fakesnow.copy_into as fs_copy
 import fakesnow.cursor as fs_cursor
 import fakesnow.info_schema as fs_info_schema
@@ -56,6 +57,7 @@ def install() -> None:
     """Mend the fakesnow of this process."""
     _mend_copy_of_csv()
     _mend_copy_options()
+    _mend_copy_without_current_schema()
     _mend_merge()
     _mend_keys_and_contracts()
     _mend_temporary_objects()
@@ -179,6 +181,16 @@ def _mend_copy_options() -> None:
 
     fs_copy._params = params
     fs_copy.handle_csv = handle_csv
+
+
+def _mend_copy_without_current_schema() -> None:
+    """Fault: COPY from a stage with its schema's name asks for a current schema, as of a table without one."""
+    original = fs_checks._relevant_tables
+
+    def relevant_tables(expression: exp.Expr) -> list[exp.Table]:
+        return [table for table in original(expression) if not isinstance(table.this, exp.Var)]
+
+    fs_checks._relevant_tables = relevant_tables
 
 
 def _is_false(param: exp.CopyParameter) -> bool:
@@ -362,7 +374,7 @@ def _mend_end_of_session() -> None:
 
     async def login(request: Request) -> JSONResponse:
         answer = json.loads((await fs_server.login_request(request)).body)
-        answer["data"]["masterToken"] = answer["data"]["token"]
+        answer["data"]["masterToken"] = answer["data"].get("token")
         return JSONResponse(answer)
 
     fs_server.sessions = Sessions()
@@ -428,11 +440,19 @@ def _remove(connection: FakeSnowflakeConnection, reference: str) -> str:
 
 
 def _mend_statements_without_meaning_here() -> None:
-    """Fault: statements on grants, session parameters and columns' comments fail; here they do nothing."""
+    """Fault: statements on the account, session parameters and columns' comments fail; here they do nothing.
+
+    Roles, users and grants come before this, in access_control.py.
+    """
+    comments = r"(\s|--[^\n]*\n|/\*.*?\*/)*"
     fs_server.shared_fs.nop_regexes = [
-        r"(\s|/\*.*?\*/)*(grant|revoke)\s",
-        r"(\s|/\*.*?\*/)*alter\s+session\s+(un)?set\s+(?!autocommit)",
-        r"(\s|/\*.*?\*/)*alter\s+(table|view)\s+\S+\s+alter\s+\S+\s+comment\s",
+        comments + statement
+        for statement in (
+            r"(create|alter|drop)\s+(warehouse|resource\s+monitor)\s",
+            r"alter\s+user\s",
+            r"alter\s+session\s+(un)?set\s+(?!autocommit)",
+            r"alter\s+(table|view)\s+\S+\s+alter\s+\S+\s+comment\s",
+        )
     ]
 
 
