@@ -44,6 +44,7 @@ SHOW_GRANTS = re.compile(
 COMMENTS = re.compile(r"\A(?:\s|--[^\n]*\n|/\*.*?\*/)*", re.DOTALL)
 RELATIONS = ("TABLE", "VIEW")
 NEEDS_OWNERSHIP = (exp.Drop, exp.Alter, exp.Comment, exp.TruncateTable)
+CHANGING = (exp.Insert, exp.Update, exp.Delete, exp.Merge, exp.Copy, exp.Create, exp.Alter, exp.Comment)
 DONE = "select 'Statement executed successfully.' as status"
 
 
@@ -93,8 +94,15 @@ class AccessControl:
     def check(self, expression: exp.Expr, session: dict[str, Any], connection: FakeSnowflakeConnection) -> None:
         """Raise ProgrammingError where the session's role may not run the statement; note who owns what."""
         role = session.get("role", "")
-        if role not in self.roles:
-            return
+        if role in self.roles:
+            self._check(expression, role, session, connection)
+        if isinstance(expression, exp.Drop) and (target := _target(expression)):
+            dropped = _full_name(target, connection)
+            self.grants = {grant for grant in self.grants if grant.name != dropped}
+
+    def _check(
+        self, expression: exp.Expr, role: str, session: dict[str, Any], connection: FakeSnowflakeConnection
+    ) -> None:
         needed = list(_needed(expression, connection))
         if needed and isinstance(expression, exp.Query | exp.Insert | exp.Update | exp.Delete | exp.Merge | exp.Copy):
             needed.append(("USAGE", "WAREHOUSE", session["warehouse"]))
@@ -107,13 +115,13 @@ class AccessControl:
         known = any(grant.name == name for grant in self.grants)
         if privilege == "OWNERSHIP" and not known:
             return  # DROP … IF EXISTS of what is not there
-        if not self._has(role, privilege, kind, name):
-            raise ProgrammingError(
-                msg=f"SQL access control error:\nInsufficient privileges to operate on {kind.lower()} '{name}':"
-                f" role {role} lacks {privilege}",
-                errno=3001,
-                sqlstate="42501",
-            )
+        if self._has(role, privilege, kind, name):
+            return
+        if not known:
+            message = f"SQL compilation error:\nObject '{name}' does not exist or not authorized."
+            raise ProgrammingError(msg=message, errno=2003, sqlstate="02000")
+        message = f"Insufficient privileges to operate on {kind.lower()} '{name}': {role} lacks {privilege}"
+        raise ProgrammingError(msg=f"SQL access control error:\n{message}", errno=3001, sqlstate="42501")
 
     def _has(self, role: str, privilege: str, kind: str, name: str) -> bool:
         kinds = RELATIONS if kind in RELATIONS else (kind,)
@@ -213,7 +221,9 @@ def _target(expression: exp.Expr) -> exp.Table | None:
     """Return the table that a statement changes."""
     if isinstance(expression, exp.TruncateTable):
         return expression.expressions[0]  # type: ignore[no-any-return]
-    if not isinstance(expression, exp.Insert | exp.Update | exp.Delete | exp.Merge | exp.Copy | exp.Create | exp.Drop | exp.Alter | exp.Comment):
+    if isinstance(expression, exp.Drop):
+        return next(iter(expression.args.get("tables") or [expression.this]))  # type: ignore[no-any-return]
+    if not isinstance(expression, CHANGING):
         return None
     found = expression.this.this if isinstance(expression.this, exp.Schema) else expression.this
     return found if isinstance(found, exp.Table) else None

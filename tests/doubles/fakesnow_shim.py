@@ -67,6 +67,7 @@ def install() -> None:
     _mend_try_cast_to_timestamp()
     _mend_null_timestamps()
     _mend_remove()
+    _mend_drop_database()
     _mend_statements_without_meaning_here()
     _mend_unexpected_errors()
 
@@ -437,6 +438,21 @@ def _remove(connection: FakeSnowflakeConnection, reference: str) -> str:
     names = [exp.Literal.string(stage.internal_file_name(str(file))).sql() for file in removed]
     rows = " UNION ALL ".join(f"SELECT {name} AS name, 'removed' AS result" for name in names)
     return rows or "SELECT NULL AS name, NULL AS result WHERE FALSE"
+
+
+def _mend_drop_database() -> None:
+    """Fault: DROP DATABASE is handed to DuckDB, which calls it DETACH."""
+    original = FakeSnowflakeCursor._transform
+
+    def transform(self: FakeSnowflakeCursor, expression: exp.Expr, params: Any) -> exp.Expr:
+        if isinstance(expression, exp.Drop) and expression.kind == "DATABASE":
+            [database] = expression.args["tables"]
+            detach = exp.Detach(this=exp.to_identifier(database.name.upper()), exists=expression.args["exists"])
+            self._duck_conn.execute(detach.sql(dialect="duckdb"))
+            return sqlglot.parse_one(fs_cursor.SQL_SUCCESS, read="duckdb")
+        return original(self, expression, params)
+
+    FakeSnowflakeCursor._transform = transform
 
 
 def _mend_statements_without_meaning_here() -> None:
