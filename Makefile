@@ -15,7 +15,7 @@ export LOCAL_DIR
 # One environment for every command below; `source .local/env.sh` gives a shell the same.
 RUN := $(BIN)/python -m include.local
 
-.PHONY: help setup demo up down test lint format bench lock manifest clean chromium kafka
+.PHONY: help setup demo up down check test lint format bench lock manifest clean chromium kafka
 
 help:  ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | sort | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -40,6 +40,9 @@ up: setup kafka  ## Start the stack and keep it running: UI on http://localhost:
 
 down:  ## Stop what `make up` started
 	@$(RUN) down
+
+check: $(VENV)/.installed  ## Check the warehouse's connection and privileges
+	@$(BIN)/python -W ignore -m include.warehouse.check
 
 test: setup kafka chromium  ## Run all tests [ARGS=what pytest takes]
 	@$(BIN)/python -m pytest -n 2 --no-loadscope-reorder $(ARGS)

@@ -127,7 +127,8 @@ def dbt_profile(settings: Settings) -> ProfileConfig:
 class SnowflakeConnection(BaseProfileMapping):
     """A Snowflake connection as dbt's profile, whichever credentials it holds.
 
-    Cosmos has a mapping for each kind of credentials, and asks the connection which one fits: here when dbt starts.
+    Cosmos has a mapping for each kind of credentials and asks the connection which one fits: here when dbt
+    starts.
     """
 
     airflow_connection_type = "snowflake"
@@ -141,7 +142,7 @@ class SnowflakeConnection(BaseProfileMapping):
     )
 
     def __init__(self, conn_id: str, snowflake: SnowflakeSettings) -> None:
-        """Take role, warehouse and session settings from `snowflake`, as profiles.yml takes them from SNOWFLAKE_*."""
+        """Take role and warehouse from `snowflake`, as profiles.yml takes them from SNOWFLAKE_*."""
         self._database = snowflake.database
         super().__init__(
             conn_id,
@@ -166,8 +167,8 @@ class SnowflakeConnection(BaseProfileMapping):
             if mapping.can_claim_connection():
                 return mapping
         raise ValueError(
-            f"The Airflow connection {self.conn_id} needs conn_type snowflake, a login, an account, and a private key"
-            " (private_key_file, or private_key_content in base64) or, for trials, a password."
+            f"The Airflow connection {self.conn_id} needs conn_type snowflake, a login, an account, and"
+            " a private key (private_key_file, or private_key_content in base64) or, for trials, a password."
         )
 
     @property

@@ -131,7 +131,7 @@ class SnowflakeSettings(BaseSettings):
 
 
 def uses_airflow_connection(settings: Settings) -> bool:
-    """Return whether the warehouse is reached by Airflow's connection: on Snowflake without SNOWFLAKE_ACCOUNT."""
+    """Return whether Airflow's connection leads to the warehouse: on Snowflake without SNOWFLAKE_ACCOUNT."""
     return settings.warehouse == "snowflake" and not SnowflakeSettings().account
 
 

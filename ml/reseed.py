@@ -89,8 +89,9 @@ def _project_copy(segments: pd.DataFrame) -> Iterator[Path]:
 
 def _dbt(command: str, project: Path, settings: Settings) -> None:
     """Run dbt on the seed and the tests that need nothing but it."""
+    chosen = {"WAREHOUSE": settings.warehouse, "DUCKDB_PATH": str(settings.duckdb_path)}
     with _profiles(project, settings) as (profiles, secrets):
-        _run_dbt(command, project, profiles, settings, secrets)
+        _run_dbt(command, project, profiles, {**chosen, **secrets})
 
 
 @contextmanager
@@ -105,13 +106,12 @@ def _profiles(project: Path, settings: Settings) -> Iterator[tuple[Path, dict[st
         yield file.parent, secrets
 
 
-def _run_dbt(command: str, project: Path, profiles: Path, settings: Settings, secrets: dict[str, str]) -> None:
+def _run_dbt(command: str, project: Path, profiles: Path, variables: dict[str, str]) -> None:
     own = {"project-dir": project, "profiles-dir": profiles, "target-path": "target", "log-path": "logs"}
     argv = [str(Path(sys.executable).with_name("dbt")), "--quiet", command, "--select", SEED]
     argv += ["--indirect-selection", "cautious"]
     argv += [f"--{name}={value}" for name, value in own.items()]  # whatever the user's DBT_* variables say
-    chosen = {"WAREHOUSE": settings.warehouse, "DUCKDB_PATH": str(settings.duckdb_path)}
-    env = {**os.environ, **chosen, **secrets, "DBT_SEND_ANONYMOUS_USAGE_STATS": "False"}
+    env = {**os.environ, **variables, "DBT_SEND_ANONYMOUS_USAGE_STATS": "False"}
     result = subprocess.run(  # noqa: S603
         argv, cwd=project, env=env, capture_output=True, text=True, check=False
     )

@@ -1,8 +1,8 @@
-"""Whether the warehouse is ready: `python -m include.warehouse.check`, before the first run or after a refusal.
+"""Whether the warehouse is ready: `python -m include.warehouse.check`, for before the first run.
 
-On Snowflake it connects as loader and as transformer and looks for every privilege that the product needs. Each
-gets a line: `ok`, or `missing` with the statement that mends it. Ends with 1 if one is missing, with 2 if there
-is no connection. It needs no further rights, and no virtual warehouse has to start for it.
+On Snowflake it connects as loader and as transformer and looks for every privilege that the product needs.
+Each gets a line: `ok`, or `missing` with the statement that mends it. Ends with 1 if one is missing, with 2
+if there is no connection. It needs no further rights, and no virtual warehouse has to start for it.
 """
 
 import uuid
@@ -80,7 +80,9 @@ def main() -> None:
         if found.remedy and not found.ok:
             console.print(f"        {found.remedy};")
     if missing := sum(not found.ok for found in findings):
-        console.print(f"{missing} of {len(findings)} missing; include/snowflake/bootstrap.sql makes all of them.")
+        console.print(
+            f"{missing} of {len(findings)} missing; include/snowflake/bootstrap.sql makes all of them."
+        )
         raise typer.Exit(1)
 
 
@@ -150,13 +152,16 @@ def _owned(loader: Connected, transformer: Connected) -> Iterator[Finding]:
 
 
 def _readable(reader: Connected, owner: Connected, schema: str) -> Iterator[Finding]:
-    """Yield whether the reader may read the owner's tables in the schema, those that are there and those to come."""
+    """Yield whether the reader may read the owner's tables in the schema: those there, and those to come."""
     name = f"{reader.database}.{schema}"
-    owned = {table for table in owner.tables(schema) if Privilege("OWNERSHIP", "TABLE", table) in owner.privileges}
+    owned = {
+        table for table in owner.tables(schema) if Privilege("OWNERSHIP", "TABLE", table) in owner.privileges
+    }
     unread = sorted(table for table in owned if not reader.may(Privilege("SELECT", "TABLE", table)))
     yield Finding(
         reader.role,
-        f"SELECT on all tables of {owner.role} in schema {name}" + (f", not on {unread[0]}" if unread else ""),
+        f"SELECT on all tables of {owner.role} in schema {name}"
+        + (f", not on {unread[0]}" if unread else ""),
         not unread,
         f"grant select on all tables in schema {name} to role {reader.role}",
     )
@@ -169,7 +174,7 @@ def _readable(reader: Connected, owner: Connected, schema: str) -> Iterator[Find
 
 
 def _readers_of_a_new_table(owner: Connected, schema: str) -> set[str]:
-    """Make an empty table, look who may read it, and drop it: future grants show themselves to nobody but admins."""
+    """Make an empty table, look who may read it, and drop it: only administrators see future grants."""
     from snowflake.connector.errors import ProgrammingError  # noqa: PLC0415 (the connector is slow to import)
 
     table = f"{schema}.CHECK_{uuid.uuid4().hex}".upper()

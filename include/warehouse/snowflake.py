@@ -24,8 +24,8 @@ log = logging.getLogger(__name__)
 
 STAGE = "raw.ingestion"
 MAX_BOUND_BYTES = 8 * 1024 * 1024  # Snowflake takes 16 MiB as one bound value
-# What `_write_staged_file` writes, so that a field's text arrives unchanged and an empty one as NULL. The file
-# format in include/snowflake/bootstrap.sql is the same.
+# What `_write_staged_file` writes, so that a field's text arrives unchanged and an empty one as NULL. The
+# file format in include/snowflake/bootstrap.sql is the same.
 FILE_FORMAT = (
     "type = csv compression = gzip encoding = 'UTF8' field_optionally_enclosed_by = '\"'"
     " escape_unenclosed_field = none null_if = () empty_field_as_null = true"
@@ -57,7 +57,7 @@ def connect_arguments(role: Role = "loader") -> dict[str, Any]:
 
 
 def query_tag() -> str:
-    """Return the tag of this process's statements in Snowflake's query history, as JSON (dbt adds the node)."""
+    """Return the tag of this process's statements in the query history: JSON, as dbt's, which adds a node."""
     main = sys.modules["__main__"].__spec__
     found = {
         "app": "marketing-insights",
@@ -99,15 +99,20 @@ def _from_airflow() -> dict[str, Any]:
 
     Its get_conn() would ignore the paramstyle, so the parameters are taken, not the connection.
     """
-    from airflow.providers.snowflake.hooks.snowflake import SnowflakeHook  # noqa: PLC0415 (takes a second)
-    from airflow.sdk.exceptions import AirflowNotFoundException  # noqa: PLC0415
+    unset = (
+        "Snowflake is not configured: set SNOWFLAKE_ACCOUNT, SNOWFLAKE_USER and SNOWFLAKE_PRIVATE_KEY_PATH"
+    )
+    try:
+        from airflow.providers.snowflake.hooks.snowflake import SnowflakeHook  # noqa: PLC0415 (takes a second)
+        from airflow.sdk.exceptions import AirflowNotFoundException  # noqa: PLC0415
+    except ImportError as error:  # in the workers' image
+        raise NotConfiguredError(f"{unset}.") from error
 
     try:
         return SnowflakeHook(snowflake_conn_id=SNOWFLAKE_CONNECTION)._get_conn_params()
     except AirflowNotFoundException as error:
         raise NotConfiguredError(
-            "Snowflake is not configured: set SNOWFLAKE_ACCOUNT, SNOWFLAKE_USER and"
-            f" SNOWFLAKE_PRIVATE_KEY_PATH, or make the Airflow connection {SNOWFLAKE_CONNECTION}."
+            f"{unset}, or make the Airflow connection {SNOWFLAKE_CONNECTION}."
         ) from error
 
 
@@ -259,7 +264,7 @@ def _literal(value: Any) -> str:
 
 
 class SnowflakeWarehouse(Warehouse):
-    """The account and database that SNOWFLAKE_* or Airflow's connection name, with the privileges of a role."""
+    """The account and database that SNOWFLAKE_* or Airflow's connection name, as one of the two roles."""
 
     def __init__(self, role: Role = "loader") -> None:
         self._role = role

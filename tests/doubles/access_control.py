@@ -1,12 +1,12 @@
 """Roles and privileges for the Snowflake double, which fakesnow has none of.
 
-`install()` teaches fakesnow's server to keep roles, grants, future grants and owners, to answer SHOW GRANTS, and
-to refuse what the session's role may not do. Roles that nobody created (ACCOUNTADMIN and the like, or whatever
-a test connects with) may do everything, so a test without a bootstrap sees nothing of this.
+`install()` teaches fakesnow's server to keep roles, grants, future grants and owners, to answer SHOW GRANTS,
+and to refuse what the session's role may not do. Roles that nobody created (ACCOUNTADMIN and the like, or
+whatever a test connects with) may do everything, so a test without a bootstrap sees nothing of this.
 
-As in Snowflake: who creates an object owns it; a new object takes on future grants; CREATE … IF NOT EXISTS asks
-for the privilege although the object is there; a view asks for nothing of the tables behind it. Left out:
-database roles, secondary roles, managed schemas, masking, grant options.
+As in Snowflake: who creates an object owns it; a new object takes on future grants; CREATE … IF NOT EXISTS
+asks for the privilege although the object is there; a view asks for nothing of the tables behind it. Left
+out: database roles, secondary roles, managed schemas, masking, grant options.
 """
 
 import gzip
@@ -26,8 +26,8 @@ from starlette.responses import JSONResponse
 
 NAME = r'["\w$.]+'
 GRANT = re.compile(
-    rf"(?P<verb>grant|revoke)\s+(?P<privileges>[\w\s,]+?)\s+on\s+(?:(?P<scope>all|future)\s+)?(?P<kind>[a-z ]+?)\s+"
-    rf"(?:in\s+schema\s+)?(?P<name>{NAME})\s+(?:to|from)\s+role\s+(?P<role>{NAME})",
+    r"(?P<verb>grant|revoke)\s+(?P<privileges>[\w\s,]+?)\s+on\s+(?:(?P<scope>all|future)\s+)?"
+    rf"(?P<kind>[a-z ]+?)\s+(?:in\s+schema\s+)?(?P<name>{NAME})\s+(?:to|from)\s+role\s+(?P<role>{NAME})",
     re.IGNORECASE,
 )
 GRANT_ROLE = re.compile(
@@ -35,16 +35,20 @@ GRANT_ROLE = re.compile(
     re.IGNORECASE,
 )
 CREATE = re.compile(
-    rf"(?P<verb>create|drop)\s+(?P<kind>role|user)\s+(?:if\s+(?:not\s+)?exists\s+)?(?P<name>{NAME})", re.IGNORECASE
+    rf"(?P<verb>create|drop)\s+(?P<kind>role|user)\s+(?:if\s+(?:not\s+)?exists\s+)?(?P<name>{NAME})",
+    re.IGNORECASE,
 )
 USE_ROLE = re.compile(rf"use\s+role\s+(?P<name>{NAME})", re.IGNORECASE)
 SHOW_GRANTS = re.compile(
-    rf"show\s+grants\s+(?:(?P<to>to\s+role)|on\s+(?P<kind>[a-z ]+?))\s+(?P<name>{NAME})\s*;?\s*$", re.IGNORECASE
+    rf"show\s+grants\s+(?:(?P<to>to\s+role)|on\s+(?P<kind>[a-z ]+?))\s+(?P<name>{NAME})\s*;?\s*$",
+    re.IGNORECASE,
 )
 COMMENTS = re.compile(r"\A(?:\s|--[^\n]*\n|/\*.*?\*/)*", re.DOTALL)
 RELATIONS = ("TABLE", "VIEW")
 NEEDS_OWNERSHIP = (exp.Drop, exp.Alter, exp.Comment, exp.TruncateTable)
 CHANGING = (exp.Insert, exp.Update, exp.Delete, exp.Merge, exp.Copy, exp.Create, exp.Alter, exp.Comment)
+COMPUTING = (exp.Query, exp.Insert, exp.Update, exp.Delete, exp.Merge, exp.Copy)
+READING = (exp.Query, exp.Create, exp.Insert, exp.Update, exp.Delete, exp.Merge)
 DONE = "select 'Statement executed successfully.' as status"
 
 
@@ -91,7 +95,9 @@ class AccessControl:
             return True
         return any((held, "USER", user) in self.members for held in {role, *self._holders(role)})
 
-    def check(self, expression: exp.Expr, session: dict[str, Any], connection: FakeSnowflakeConnection) -> None:
+    def check(
+        self, expression: exp.Expr, session: dict[str, Any], connection: FakeSnowflakeConnection
+    ) -> None:
         """Raise ProgrammingError where the session's role may not run the statement; note who owns what."""
         role = session.get("role", "")
         if role in self.roles:
@@ -104,7 +110,9 @@ class AccessControl:
         self, expression: exp.Expr, role: str, session: dict[str, Any], connection: FakeSnowflakeConnection
     ) -> None:
         needed = list(_needed(expression, connection))
-        if needed and isinstance(expression, exp.Query | exp.Insert | exp.Update | exp.Delete | exp.Merge | exp.Copy):
+        if needed and isinstance(
+            expression, exp.Query | exp.Insert | exp.Update | exp.Delete | exp.Merge | exp.Copy
+        ):
             needed.append(("USAGE", "WAREHOUSE", session["warehouse"]))
         for privilege, kind, name in needed:
             self._require(role, privilege, kind, name)
@@ -150,7 +158,9 @@ class AccessControl:
         self.grants = {grant for grant in self.grants if grant.name != name}
         self.grants.add(Grant(role, "OWNERSHIP", kind, name))
         schema = name.rpartition(".")[0]
-        self.grants |= {grant._replace(name=name) for grant in self.future if (grant.kind, grant.name) == (kind, schema)}
+        self.grants |= {
+            grant._replace(name=name) for grant in self.future if (grant.kind, grant.name) == (kind, schema)
+        }
 
     def _grant(self, found: re.Match[str]) -> None:
         kind, name, role = found["kind"].upper(), _upper(found["name"]), _upper(found["role"])
@@ -180,14 +190,22 @@ class AccessControl:
         name = _upper(found["name"])
         if found["to"]:
             shown = {grant for grant in self.grants if grant.role == name}
-            shown |= {Grant(name, "USAGE", "ROLE", low) for low, kind, high in self.members if (kind, high) == ("ROLE", name)}
+            shown |= {
+                Grant(name, "USAGE", "ROLE", low)
+                for low, kind, high in self.members
+                if (kind, high) == ("ROLE", name)
+            }
         else:
             full = ".".join([connection.database or "", *name.split(".")][-3:])
-            shown = {grant for grant in self.grants if grant.name in {name, full} and grant.kind == found["kind"].upper()}
+            shown = {
+                grant
+                for grant in self.grants
+                if grant.name in {name, full} and grant.kind == found["kind"].upper()
+            }
         rows = [
-            f"select current_timestamp() as \"created_on\", '{one.privilege}' as \"privilege\", '{one.kind}' as"
-            f" \"granted_on\", '{one.name}' as \"name\", 'ROLE' as \"granted_to\", '{one.role}' as \"grantee_name\","
-            " 'false' as \"grant_option\", 'SYSADMIN' as \"granted_by\""
+            f"""select current_timestamp() as "created_on", '{one.privilege}' as "privilege",
+            '{one.kind}' as "granted_on", '{one.name}' as "name", 'ROLE' as "granted_to",
+            '{one.role}' as "grantee_name", 'false' as "grant_option", 'SYSADMIN' as "granted_by" """
             for one in sorted(shown) or [Grant("", "", "", "")]
         ]
         return " union all ".join(rows) + ("" if shown else " limit 0")
@@ -220,9 +238,9 @@ def _needed(expression: exp.Expr, connection: FakeSnowflakeConnection) -> Iterat
 def _target(expression: exp.Expr) -> exp.Table | None:
     """Return the table that a statement changes."""
     if isinstance(expression, exp.TruncateTable):
-        return expression.expressions[0]  # type: ignore[no-any-return]
+        return expression.expressions[0]
     if isinstance(expression, exp.Drop):
-        return next(iter(expression.args.get("tables") or [expression.this]))  # type: ignore[no-any-return]
+        return next(iter(expression.args.get("tables") or [expression.this]))
     if not isinstance(expression, CHANGING):
         return None
     found = expression.this.this if isinstance(expression.this, exp.Schema) else expression.this
@@ -238,7 +256,7 @@ def _written(expression: exp.Expr) -> set[str]:
 
 def _read(expression: exp.Expr, target: exp.Table | None) -> Iterator[exp.Table]:
     """Yield the tables and views that a statement reads."""
-    if not isinstance(expression, exp.Query | exp.Create | exp.Insert | exp.Update | exp.Delete | exp.Merge):
+    if not isinstance(expression, READING):
         return
     within = {cte.alias_or_name.upper() for cte in expression.find_all(exp.CTE)}
     for table in expression.find_all(exp.Table):
@@ -254,7 +272,9 @@ def _created(create: exp.Create, connection: FakeSnowflakeConnection) -> tuple[s
     kind = str(create.kind).upper()
     table = create.this.this if isinstance(create.this, exp.Schema) else create.this
     if kind == "SCHEMA":
-        return kind, ".".join([_part(table.args.get("catalog"), connection.database), _part(table.args.get("db"))])
+        return kind, ".".join(
+            [_part(table.args.get("catalog"), connection.database), _part(table.args.get("db"))]
+        )
     return kind, _full_name(table, connection)
 
 

@@ -185,7 +185,7 @@ def _mend_copy_options() -> None:
 
 
 def _mend_copy_without_current_schema() -> None:
-    """Fault: COPY from a stage with its schema's name asks for a current schema, as of a table without one."""
+    """Fault: COPY takes a stage for a table that lacks its schema's name, and asks for a current schema."""
     original = fs_checks._relevant_tables
 
     def relevant_tables(expression: exp.Expr) -> list[exp.Table]:
@@ -447,7 +447,9 @@ def _mend_drop_database() -> None:
     def transform(self: FakeSnowflakeCursor, expression: exp.Expr, params: Any) -> exp.Expr:
         if isinstance(expression, exp.Drop) and expression.kind == "DATABASE":
             [database] = expression.args["tables"]
-            detach = exp.Detach(this=exp.to_identifier(database.name.upper()), exists=expression.args["exists"])
+            detach = exp.Detach(
+                this=exp.to_identifier(database.name.upper()), exists=expression.args["exists"]
+            )
             self._duck_conn.execute(detach.sql(dialect="duckdb"))
             return sqlglot.parse_one(fs_cursor.SQL_SUCCESS, read="duckdb")
         return original(self, expression, params)

@@ -46,7 +46,7 @@ class SnowflakeDouble:
     pid: int
     log_file: Path
 
-    def connect_arguments(self, schema: str = "RAW", **more: Any) -> dict[str, Any]:
+    def connect_arguments(self, schema: str | None = "RAW", **more: Any) -> dict[str, Any]:
         """Return arguments for snowflake.connector.connect; database and schema are made on connecting."""
         return {
             "account": "double",

@@ -12,7 +12,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -114,7 +114,9 @@ def snowflake(tmp_path_factory: pytest.TempPathFactory, key: rsa.RSAPrivateKey) 
             patch.delenv(name)
         pem = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
         users = ("airflow", "streaming", "reporting")
-        double.run_script(BOOTSTRAP, **{f"{user}_public_key": "".join(pem.split("\n")[1:-2]) for user in users})
+        double.run_script(
+            BOOTSTRAP, **{f"{user}_public_key": "".join(pem.split("\n")[1:-2]) for user in users}
+        )
         settings = double.environment("marketing_airflow") | {
             "DBT_PROJECT_DIR": str(make_project(folder / "project").directory),
             "DBT_TARGET_PATH": str(folder / "target"),
@@ -127,13 +129,15 @@ def snowflake(tmp_path_factory: pytest.TempPathFactory, key: rsa.RSAPrivateKey) 
         yield AsAdministrator()
 
 
+CREDENTIALS = ("SNOWFLAKE_ACCOUNT", "SNOWFLAKE_USER", "SNOWFLAKE_PASSWORD")
+
+
 @pytest.fixture(scope="module")
-def dags() -> Iterator[DagBag]:
-    """Return the DAGs as Airflow parses them for Snowflake, with nothing configured yet."""
+def dags(snowflake: SnowflakeWarehouse) -> DagBag:
+    """Return the DAGs as Airflow parses them for Snowflake, where nobody has made the connection yet."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in [name for name in os.environ if name.startswith("SNOWFLAKE_")]:
+        for name in CREDENTIALS:
             patch.delenv(name)
-        patch.setenv("WAREHOUSE", "snowflake")
         get_settings.cache_clear()
         bag = DagBag(PROJECT_ROOT / "dags")
     get_settings.cache_clear()
@@ -143,7 +147,7 @@ def dags() -> Iterator[DagBag]:
 
 @contextmanager
 def in_airflow(key: rsa.RSAPrivateKey, **variables: str) -> Iterator[None]:
-    """Have the environment of a task: the connection with its encrypted key, and no account in SNOWFLAKE_*."""
+    """Have the environment of a task: the connection with an encrypted key, no account in SNOWFLAKE_*."""
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"hush"))
     connection = {
         "conn_type": "snowflake",
@@ -152,8 +156,8 @@ def in_airflow(key: rsa.RSAPrivateKey, **variables: str) -> Iterator[None]:
         "extra": {"account": "double", "private_key_content": base64.b64encode(pem).decode()},
     }
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("ACCOUNT", "USER", "PASSWORD"):
-            patch.delenv(f"SNOWFLAKE_{name}")
+        for name in CREDENTIALS:
+            patch.delenv(name)
         patch.setenv("AIRFLOW_CONN_SNOWFLAKE_DEFAULT", json.dumps(connection))
         for name, value in variables.items():
             patch.setenv(name, value)
@@ -266,7 +270,7 @@ def second_build(
         csv.writer(text).writerows(rows)
     query(snowflake, f"delete from analytics.fct_sales where transaction_date = '{OUT_OF_RANGE}'")
     stream_two_prices()
-    producer = dags.dags["marketing_pipeline"].get_task("transform.dbt_producer_watcher")
+    producer: Any = dags.dags["marketing_pipeline"].get_task("transform.dbt_producer_watcher")
     with in_airflow(key, AIRFLOW_CTX_DAG_ID="marketing_pipeline", AIRFLOW_CTX_TASK_ID=producer.task_id):
         results = load(get_warehouse(), shop)
         with producer.profile_config.ensure_profile() as (profile, secrets):
@@ -357,10 +361,10 @@ def test_streamed_events_are_staged(snowflake: SnowflakeWarehouse, second_build:
     assert query(snowflake, "select next_offset from streaming.kafka_offsets") == [(2,)]
 
 
-def test_segments_are_trained_seeded_and_marted_as_on_duckdb(
+@pytest.mark.usefixtures("second_build")
+def test_segments_are_trained_seeded_and_marted_as_on_duckdb(  # noqa: PLR0917 (fixtures)
     snowflake: SnowflakeWarehouse,
     duckdb: DuckDBWarehouse,
-    second_build: list[LoadResult],
     dags: DagBag,
     key: rsa.RSAPrivateKey,
     tmp_path: Path,
@@ -371,7 +375,7 @@ def test_segments_are_trained_seeded_and_marted_as_on_duckdb(
         monkeypatch.setattr(evaluation, name, 2)
     registry = str(tmp_path / "registry")
     monkeypatch.setenv("ML_REGISTRY", registry)
-    task = dags.dags["segment_retraining"].get_task
+    task: Callable[[str], Any] = dags.dags["segment_retraining"].get_task
     marts = ("build", "--select", "tag:segment_marts", "--exclude-resource-type", "unit_test")
     seeded = "select * from analytics.customer_segments order by customer_id"
 
@@ -418,7 +422,11 @@ def test_every_statement_that_dbt_sent_is_snowflakes(second_build: list[LoadResu
     one_of_each = [sql for sql in changing if "dbt_run_results" not in sql] + [recording]
 
     assert complaints(sent, thorough=False) == []
-    tags = [json.loads(found[1]) for sql in sent if (found := re.match(r"alter session set query_tag = '(.*)'", sql))]
+    tags = [
+        json.loads(found[1])
+        for sql in sent
+        if (found := re.match(r"alter session set query_tag = '(.*)'", sql))
+    ]
     assert {
         "app": "marketing-insights",
         "dag": "marketing_pipeline",

@@ -1,8 +1,9 @@
-"""What an account gets and what is checked of it: bootstrap, tear-down, and the command that looks at each privilege."""
+"""What an account gets, and what is checked of it: bootstrap, tear-down, and the check of every privilege."""
 
 import os
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 import sqlglot
@@ -12,14 +13,15 @@ from sqlglot import exp
 from typer.testing import CliRunner
 
 from include.settings import get_settings
+from include.warehouse import Role
 from include.warehouse.check import app
 from include.warehouse.snowflake import FILE_FORMAT, SnowflakeWarehouse
 from streaming_workers.sinks import get_sink
 from tests.doubles.snowflake_double import BOOTSTRAP, TEARDOWN, SnowflakeDouble, start_double
 
 KEYS = {f"{user}_public_key": "MIIB" for user in ("airflow", "streaming", "reporting")}
-# What sqlglot takes only as the text of some command. sqlfluff, which has a grammar for each, reads them, and the
-# double answers them in tests/doubles: fakesnow has no account around its databases.
+# What sqlglot takes only as the text of some command. sqlfluff, which has a grammar for each, reads them, and
+# tests/doubles answers them: fakesnow has no account around its databases.
 ONLY_SQLFLUFF_READS = {
     "create role",
     "create user",
@@ -64,8 +66,8 @@ def check() -> tuple[int, str]:
 
 
 @pytest.mark.parametrize("file", [BOOTSTRAP, TEARDOWN], ids=lambda file: file.name)
-def test_scripts_are_snowflakes_sql(file: os.PathLike[str]) -> None:
-    text = open(file, encoding="utf-8").read()
+def test_scripts_are_snowflakes_sql(file: Path) -> None:
+    text = file.read_text(encoding="utf-8")
     linter = Linter(config=FluffConfig(overrides={"dialect": "snowflake", "templater": "raw"}))
 
     assert linter.parse_string(text).violations == []
@@ -118,7 +120,9 @@ def test_everything_is_there_after_a_bootstrap(double: SnowflakeDouble) -> None:
     ],
     ids=["schema", "warehouse", "future tables", "existing tables"],
 )
-def test_what_is_missing_is_named_and_its_remedy_mends_it(run: Run, revoke: str, line: str, remedy: str) -> None:
+def test_what_is_missing_is_named_and_its_remedy_mends_it(
+    run: Run, revoke: str, line: str, remedy: str
+) -> None:
     run(revoke)
 
     code, output = check()
@@ -145,7 +149,10 @@ def test_the_check_leaves_nothing_behind(double: SnowflakeDouble, run: Run) -> N
     check()
 
     with SnowflakeWarehouse().session() as session:
-        assert session.execute("select table_name from information_schema.tables where table_name like 'CHECK%'") == []
+        assert (
+            session.execute("select table_name from information_schema.tables where table_name like 'CHECK%'")
+            == []
+        )
 
 
 def test_the_streams_tables_are_those_of_the_sink(double: SnowflakeDouble) -> None:
@@ -182,7 +189,7 @@ def test_the_file_format_is_that_of_ingestion() -> None:
         ("transformer", "create schema if not exists raw"),
     ],
 )
-def test_a_role_may_do_no_more_than_its_work(double: SnowflakeDouble, role: str, statement: str) -> None:
+def test_a_role_may_do_no_more_than_its_work(double: SnowflakeDouble, role: Role, statement: str) -> None:
     with (
         SnowflakeWarehouse(role).session() as session,
         pytest.raises(connector.errors.ProgrammingError, match="Insufficient privileges"),
@@ -193,6 +200,8 @@ def test_a_role_may_do_no_more_than_its_work(double: SnowflakeDouble, role: str,
 def test_the_teardown_leaves_nothing(run: Run, double: SnowflakeDouble) -> None:
     double.run_script(TEARDOWN)
 
-    with connector.connect(**double.connect_arguments(role="ACCOUNTADMIN", database=None, schema=None)) as connection:
+    with connector.connect(
+        **double.connect_arguments(role="ACCOUNTADMIN", database=None, schema=None)
+    ) as connection:
         databases = connection.cursor().execute("show databases").fetchall()
     assert "MARKETING_INSIGHTS_DB" not in str(databases)
