@@ -20,7 +20,6 @@ from cosmos.profiles import (
 from include.settings import (
     DBT_PROJECT_DIR,
     SNOWFLAKE_CONNECTION,
-    SNOWFLAKE_DATABASE,
     Settings,
     SnowflakeSettings,
     get_settings,
@@ -143,12 +142,12 @@ class SnowflakeConnection(BaseProfileMapping):
 
     def __init__(self, conn_id: str, snowflake: SnowflakeSettings) -> None:
         """Take role and warehouse from `snowflake`, as profiles.yml takes them from SNOWFLAKE_*."""
-        self._database = snowflake.database
+        self._settings = snowflake
         super().__init__(
             conn_id,
             {
-                "role": snowflake.role,
-                "warehouse": snowflake.warehouse,
+                "role": snowflake.transformer_role,
+                "warehouse": snowflake.transformer_warehouse,
                 "schema": "analytics",
                 "threads": 8,
                 "reuse_connections": False,
@@ -160,8 +159,7 @@ class SnowflakeConnection(BaseProfileMapping):
     @cached_property
     def _fitting(self) -> BaseProfileMapping:
         """Return Cosmos's mapping for this connection; raises ValueError where it has no credentials."""
-        extra = self.conn.extra_dejson
-        database = self._database or extra.get("database") or SNOWFLAKE_DATABASE
+        database = self._settings.database_of(self.conn.extra_dejson.get("database"))
         for kind in self.kinds:
             mapping = kind(self.conn_id, {**self.profile_args, "database": database})
             if mapping.can_claim_connection():

@@ -110,12 +110,16 @@ class SnowflakeSettings(BaseSettings):
     password: SecretStr | None = Field(
         None, description="Password, for trials only; a private key is preferred."
     )
-    role: str = Field("TRANSFORMER", description="Role of dbt, training and reseeding.")
-    warehouse: str = Field("TRANSFORMING", description="Virtual warehouse of the same.")
+    transformer_role: str = Field(
+        "TRANSFORMER", validation_alias="SNOWFLAKE_ROLE", description="Role of dbt, training and reseeding."
+    )
+    transformer_warehouse: str = Field(
+        "TRANSFORMING", validation_alias="SNOWFLAKE_WAREHOUSE", description="Virtual warehouse of the same."
+    )
     loader_role: str = Field("LOADER", description="Role that loads files and streams.")
     loader_warehouse: str = Field("LOADING", description="Virtual warehouse of the same.")
-    database: str | None = Field(
-        None, description="Database of all schemas; unset: the connection's, else MARKETING_INSIGHTS_DB."
+    database: str = Field(
+        SNOWFLAKE_DATABASE, description="Database of all schemas; unset: that of the connection, if any."
     )
     statement_timeout_seconds: int = Field(
         3600, gt=0, description="A statement that takes longer is cancelled; 604800, a week, is the most."
@@ -123,6 +127,10 @@ class SnowflakeSettings(BaseSettings):
     host: str | None = Field(None, description="Host name where it does not follow from the account.")
     port: int | None = Field(None, gt=0, lt=65536, description="Port; default 443.")
     protocol: str | None = Field(None, description="http for a test double; default https.")
+
+    def database_of(self, connection: str | None) -> str:
+        """Return the database to use where a connection may name one: what is set here comes first."""
+        return self.database if "database" in self.model_fields_set or not connection else connection
 
     def endpoint(self) -> dict[str, Any]:
         """Return host, port and protocol where they are set: for the connector and for dbt alike."""

@@ -100,9 +100,10 @@ grant usage on database marketing_insights_db to role loader;
 grant usage on database marketing_insights_db to role transformer;
 grant usage on database marketing_insights_db to role reporter;
 
--- The loader owns what it makes in raw and streaming. Retention asks staging what it holds before it deletes.
+-- The loader owns what it makes in raw and streaming: tables, a stage, and the pipes of Snowpipe Streaming. Retention
+-- asks stg_bitcoin and stg_news what they hold before it deletes.
 grant usage, create table, create stage, create file format on schema marketing_insights_db.raw to role loader;
-grant usage, create table on schema marketing_insights_db.streaming to role loader;
+grant usage, create table, create pipe on schema marketing_insights_db.streaming to role loader;
 grant select on all tables in schema marketing_insights_db.streaming to role loader;
 grant select on future tables in schema marketing_insights_db.streaming to role loader;
 

@@ -107,11 +107,11 @@ def check_snowflake() -> list[Finding]:
             *_granted(loader, Privilege("USAGE", "WAREHOUSE", settings.loader_warehouse.upper())),
             *_granted(loader, Privilege("USAGE", "DATABASE", database)),
             *_on_schema(loader, "RAW", "USAGE", "CREATE TABLE", "CREATE STAGE"),
-            *_on_schema(loader, "STREAMING", "USAGE", "CREATE TABLE"),
+            *_on_schema(loader, "STREAMING", "USAGE", "CREATE TABLE", "CREATE PIPE"),
             *_owned(loader, transformer),
             *_readable(loader, transformer, "STREAMING"),
             Finding(transformer.role, f"connects to {database}", ok=True),
-            *_granted(transformer, Privilege("USAGE", "WAREHOUSE", settings.warehouse.upper())),
+            *_granted(transformer, Privilege("USAGE", "WAREHOUSE", settings.transformer_warehouse.upper())),
             *_granted(transformer, Privilege("USAGE", "DATABASE", database)),
             *_on_schema(transformer, "RAW", "USAGE", "CREATE TABLE"),
             *(

@@ -17,13 +17,14 @@ import snowflake.connector
 from pydantic import SecretStr
 from snowflake.connector.errors import Error, ProgrammingError
 
-from include.settings import SNOWFLAKE_CONNECTION, SNOWFLAKE_DATABASE, SnowflakeSettings
+from include.settings import SNOWFLAKE_CONNECTION, SnowflakeSettings
 from include.warehouse.base import CsvFile, LoadError, Role, Session, Warehouse
 
 log = logging.getLogger(__name__)
 
 STAGE = "raw.ingestion"
 MAX_BOUND_BYTES = 8 * 1024 * 1024  # Snowflake takes 16 MiB as one bound value
+SESSION_PARAMETERS = {"TIMEZONE": "UTC"}
 # What `_write_staged_file` writes, so that a field's text arrives unchanged and an empty one as NULL. The
 # file format in include/snowflake/bootstrap.sql is the same.
 FILE_FORMAT = (
@@ -48,9 +49,9 @@ def connect_arguments(role: Role = "loader") -> dict[str, Any]:
     return {
         **found,
         **settings.endpoint(),
-        "role": settings.loader_role if loads else settings.role,
-        "warehouse": settings.loader_warehouse if loads else settings.warehouse,
-        "database": settings.database or found.get("database") or SNOWFLAKE_DATABASE,
+        "role": settings.loader_role if loads else settings.transformer_role,
+        "warehouse": settings.loader_warehouse if loads else settings.transformer_warehouse,
+        "database": settings.database_of(found.get("database")),
         "session_parameters": {**(found.get("session_parameters") or {}), **_session_parameters(settings)},
         "paramstyle": "qmark",
     }
@@ -72,7 +73,7 @@ def query_tag() -> str:
 
 def _session_parameters(settings: SnowflakeSettings) -> dict[str, Any]:
     return {
-        "TIMEZONE": "UTC",
+        **SESSION_PARAMETERS,
         "QUERY_TAG": query_tag(),
         "STATEMENT_TIMEOUT_IN_SECONDS": settings.statement_timeout_seconds,
     }

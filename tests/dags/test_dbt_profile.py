@@ -1,4 +1,4 @@
-"""How dbt reaches Snowflake from Airflow: by the connection, whatever credentials it holds, or profiles.yml."""
+"""How dbt reaches Snowflake from Airflow: by the connection, whatever credentials it holds, or by a file."""
 
 import base64
 import json

@@ -42,6 +42,7 @@ from include.warehouse.snowflake import (
     SnowflakeSession,
     SnowflakeWarehouse,
     connect_arguments,
+    query_tag,
 )
 from ml import evaluation
 from ml.features import load_features
@@ -434,9 +435,21 @@ def test_every_statement_that_dbt_sent_is_snowflakes(second_build: list[LoadResu
         "run": "",
         "node": "model.marketing_insights.fct_sales",
     } in tags
+    for table in ("fct_sales", "stg_bitcoin", "customer_snapshot"):
+        assert created(sent, table) == {"permanent"}
+    for table in ("dim_customer", "fct_orders", "base_online_sales"):
+        assert created(sent, table) == {"transient"}
+    assert any(re.search(r"alter\s+table \S+fct_sales cluster by \(transaction_date\)", sql) for sql in sent)
     for statement in ("delete from", "insert into", "merge into"):
         assert any(statement in sql for sql in one_of_each)
     assert complaints(one_of_each) == []
+
+
+def created(sent: list[str], table: str) -> set[str]:
+    """Return which kinds of table dbt made of that name."""
+    create = re.compile(rf"create or replace\s+(transient\s+)?table \S+\.{table}\s")
+    found = [match for sql in sent if (match := create.search(sql))]
+    return {"transient" if match[1] else "permanent" for match in found}
 
 
 TRICKY = '''CustomerID,Gender,Location,Tenure_Months
@@ -561,18 +574,51 @@ def test_secrets_stay_out_of_the_log(
 
 def test_airflows_connection_serves_where_no_account_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SNOWFLAKE_ACCOUNT", raising=False)
+    monkeypatch.setenv("AIRFLOW_CTX_DAG_ID", "marketing_pipeline")
+    monkeypatch.setenv("AIRFLOW_CTX_TASK_ID", "ingest")
+    monkeypatch.setenv("SNOWFLAKE_STATEMENT_TIMEOUT_SECONDS", "60")
     monkeypatch.setenv(
         "AIRFLOW_CONN_SNOWFLAKE_DEFAULT",
-        '{"conn_type": "snowflake", "login": "loader", "password": "a-secret",'
-        ' "extra": {"account": "acme-shop"}}',
+        '{"conn_type": "snowflake", "login": "airflow", "password": "a-secret",'
+        ' "extra": {"account": "acme-shop", "role": "ACCOUNTADMIN", "warehouse": "BIG"}}',
     )
 
     arguments = connect_arguments()
 
-    assert (arguments["account"], arguments["user"]) == ("acme-shop", "loader")
+    assert (arguments["account"], arguments["user"]) == ("acme-shop", "airflow")
     assert arguments["database"] == "MARKETING_INSIGHTS_DB"
     assert arguments["paramstyle"] == "qmark"
-    assert arguments["session_parameters"]["TIMEZONE"] == "UTC"
+    assert arguments["session_parameters"] == {
+        "TIMEZONE": "UTC",
+        "QUERY_TAG": '{"app": "marketing-insights", "dag": "marketing_pipeline", "task": "ingest"}',
+        "STATEMENT_TIMEOUT_IN_SECONDS": 60,
+    }
+
+
+@pytest.mark.parametrize("account", ["acme-shop", ""], ids=["from variables", "from the connection"])
+def test_each_work_has_its_role_and_warehouse(monkeypatch: pytest.MonkeyPatch, account: str) -> None:
+    for name in [name for name in os.environ if name.startswith("SNOWFLAKE_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("SNOWFLAKE_ACCOUNT", account)
+    monkeypatch.setenv(
+        "AIRFLOW_CONN_SNOWFLAKE_DEFAULT",
+        '{"conn_type": "snowflake", "login": "me", "extra": {"role": "ACCOUNTADMIN", "warehouse": "BIG"}}',
+    )
+
+    loads, builds = connect_arguments("loader"), connect_arguments("transformer")
+
+    assert (loads["role"], loads["warehouse"]) == ("LOADER", "LOADING")
+    assert (builds["role"], builds["warehouse"]) == ("TRANSFORMER", "TRANSFORMING")
+
+
+def test_outside_airflow_the_tag_names_the_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AIRFLOW_CTX_DAG_ID", raising=False)
+
+    tag = json.loads(query_tag())
+
+    assert tag["app"] == "marketing-insights"
+    assert tag["program"]
+    assert "dag" not in tag
 
 
 def test_neither_variables_nor_connection_is_one_clear_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
