@@ -112,8 +112,8 @@ grant usage, create table on schema marketing_insights_db.raw to role transforme
 grant usage, create table, create view on schema marketing_insights_db.streaming to role transformer;
 grant usage, create table, create view on schema marketing_insights_db.staging to role transformer;
 grant usage, create table, create view on schema marketing_insights_db.analytics to role transformer;
-grant usage, create table, create view on schema marketing_insights_db.snapshots to role transformer;
-grant usage, create table, create view on schema marketing_insights_db.test_failures to role transformer;
+grant usage, create table on schema marketing_insights_db.snapshots to role transformer;
+grant usage, create table on schema marketing_insights_db.test_failures to role transformer;
 grant select on all tables in schema marketing_insights_db.raw to role transformer;
 grant select on future tables in schema marketing_insights_db.raw to role transformer;
 grant select on all tables in schema marketing_insights_db.streaming to role transformer;

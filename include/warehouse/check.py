@@ -6,7 +6,7 @@ if there is no connection. It needs no further rights, and no virtual warehouse 
 """
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -18,7 +18,8 @@ from include.settings import SnowflakeSettings, get_settings
 from include.warehouse import Role, get_warehouse
 
 STREAM_TABLES = ("BITCOIN_PRICES_RAW", "NEWS_EVENTS_RAW", "KAFKA_OFFSETS")
-BUILT_BY_DBT = ("STREAMING", "STAGING", "ANALYTICS", "SNAPSHOTS", "TEST_FAILURES")
+TABLES_OF_DBT = ("RAW", "STREAMING", "STAGING", "ANALYTICS", "SNAPSHOTS", "TEST_FAILURES")
+VIEWS_OF_DBT = ("STREAMING", "STAGING", "ANALYTICS")
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 console = Console(highlight=False, soft_wrap=True, markup=False)
@@ -106,19 +107,15 @@ def check_snowflake() -> list[Finding]:
             Finding(loader.role, f"connects to {database}", ok=True),
             *_granted(loader, Privilege("USAGE", "WAREHOUSE", settings.loader_warehouse.upper())),
             *_granted(loader, Privilege("USAGE", "DATABASE", database)),
-            *_on_schema(loader, "RAW", "USAGE", "CREATE TABLE", "CREATE STAGE"),
-            *_on_schema(loader, "STREAMING", "USAGE", "CREATE TABLE", "CREATE PIPE"),
+            *_on_schemas(loader, ["RAW"], "USAGE", "CREATE TABLE", "CREATE STAGE"),
+            *_on_schemas(loader, ["STREAMING"], "USAGE", "CREATE TABLE", "CREATE PIPE"),
             *_owned(loader, transformer),
             *_readable(loader, transformer, "STREAMING"),
             Finding(transformer.role, f"connects to {database}", ok=True),
             *_granted(transformer, Privilege("USAGE", "WAREHOUSE", settings.transformer_warehouse.upper())),
             *_granted(transformer, Privilege("USAGE", "DATABASE", database)),
-            *_on_schema(transformer, "RAW", "USAGE", "CREATE TABLE"),
-            *(
-                found
-                for schema in BUILT_BY_DBT
-                for found in _on_schema(transformer, schema, "USAGE", "CREATE TABLE", "CREATE VIEW")
-            ),
+            *_on_schemas(transformer, TABLES_OF_DBT, "USAGE", "CREATE TABLE"),
+            *_on_schemas(transformer, VIEWS_OF_DBT, "CREATE VIEW"),
             *_readable(transformer, loader, "RAW"),
             *_readable(transformer, loader, "STREAMING"),
         ]
@@ -133,9 +130,10 @@ def _granted(session: Connected, wanted: Privilege) -> Iterator[Finding]:
     )
 
 
-def _on_schema(session: Connected, schema: str, *privileges: str) -> Iterator[Finding]:
-    for name in privileges:
-        yield from _granted(session, Privilege(name, "SCHEMA", f"{session.database}.{schema}"))
+def _on_schemas(session: Connected, schemas: Iterable[str], *privileges: str) -> Iterator[Finding]:
+    for schema in schemas:
+        for name in privileges:
+            yield from _granted(session, Privilege(name, "SCHEMA", f"{session.database}.{schema}"))
 
 
 def _owned(loader: Connected, transformer: Connected) -> Iterator[Finding]:

@@ -134,6 +134,37 @@ def test_what_is_missing_is_named_and_its_remedy_mends_it(
     assert check()[0] == 0
 
 
+def test_every_grant_of_the_bootstrap_is_looked_at_and_no_other(run: Run) -> None:
+    """Without any of them the check asks for exactly those that the bootstrap makes."""
+    text = re.sub(r"--.*", "", BOOTSTRAP.read_text(encoding="utf-8"))
+    granted = {
+        f"grant {privilege.strip()} {rest.lower()}"
+        for privileges, rest in re.findall(
+            r"^grant (.*) (on .* to role (?:loader|transformer));", text, re.MULTILINE
+        )
+        for privilege in privileges.split(",")
+    }
+    for statement in granted:
+        run(statement.replace("grant", "revoke", 1).replace(" to role", " from role"))
+
+    code, output = check()
+    asked_for = {
+        line.strip(" ;\n").lower() for line in output.splitlines() if line.startswith("        grant")
+    }
+
+    assert code == 1
+    only_for_the_bootstrap_itself = (
+        "grant create file format on schema marketing_insights_db.raw to role loader"
+    )
+    no_table_there = {
+        "grant select on all tables in schema marketing_insights_db.raw to role transformer",
+        "grant select on all tables in schema marketing_insights_db.streaming to role loader",
+    }
+    assert asked_for == granted - {only_for_the_bootstrap_itself} - no_table_there
+    for statement in granted:
+        run(statement)
+
+
 def test_a_role_that_the_user_lacks_is_one_sentence(run: Run) -> None:
     run("revoke role transformer from user marketing_airflow")
 
