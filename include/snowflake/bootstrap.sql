@@ -27,15 +27,19 @@ create user if not exists marketing_airflow type = service;
 create user if not exists marketing_streaming type = service;
 create user if not exists marketing_reporting type = service;
 
+-- Without secondary roles a session has the privileges of the one role that it was opened with.
 alter user marketing_airflow set
     rsa_public_key = '<% airflow_public_key %>'
-    default_role = 'TRANSFORMER' default_warehouse = 'TRANSFORMING' comment = 'Airflow: ingestion, dbt, training';
+    default_role = 'TRANSFORMER' default_secondary_roles = () default_warehouse = 'TRANSFORMING'
+    comment = 'Airflow: ingestion, dbt, training';
 alter user marketing_streaming set
     rsa_public_key = '<% streaming_public_key %>'
-    default_role = 'LOADER' default_warehouse = 'LOADING' comment = 'The consumer of the Kafka streams';
+    default_role = 'LOADER' default_secondary_roles = () default_warehouse = 'LOADING'
+    comment = 'The consumer of the Kafka streams';
 alter user marketing_reporting set
     rsa_public_key = '<% reporting_public_key %>'
-    default_role = 'REPORTER' default_warehouse = 'REPORTING' comment = 'Dashboards and notebooks';
+    default_role = 'REPORTER' default_secondary_roles = () default_warehouse = 'REPORTING'
+    comment = 'Dashboards and notebooks';
 
 grant role loader to user marketing_airflow;
 grant role transformer to user marketing_airflow;

@@ -1,6 +1,7 @@
-"""The batch product on Snowflake's side: the same files and the same dbt project, against a test double.
+"""The product on Snowflake's side, from the bootstrap of an account to the segments, against a test double.
 
-The figures must be those of DuckDB, line by line.
+Everything runs with the roles and grants of the bootstrap: first as from the command line, by SNOWFLAKE_*,
+then as in Airflow's tasks, by the connection. The figures must be those of DuckDB, line by line.
 """
 
 import base64
