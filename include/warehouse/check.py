@@ -15,11 +15,13 @@ import typer
 from rich.console import Console
 
 from include.settings import SnowflakeSettings, get_settings
-from include.warehouse import Role, get_warehouse
+from include.warehouse import Role
 
 STREAM_TABLES = ("BITCOIN_PRICES_RAW", "NEWS_EVENTS_RAW", "KAFKA_OFFSETS")
 TABLES_OF_DBT = ("RAW", "STREAMING", "STAGING", "ANALYTICS", "SNAPSHOTS", "TEST_FAILURES")
 VIEWS_OF_DBT = ("STREAMING", "STAGING", "ANALYTICS")
+
+LOCK_TIMEOUT_SECONDS = 5
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 console = Console(highlight=False, soft_wrap=True, markup=False)
@@ -89,13 +91,16 @@ def main() -> None:
 
 def check_duckdb() -> list[Finding]:
     """Open the file, which one process at a time may write to. Raises NotReachableError."""
-    settings = get_settings()
+    import duckdb  # noqa: PLC0415
+
+    from include.warehouse.duckdb import DuckDBWarehouse  # noqa: PLC0415
+
+    path = get_settings().duckdb_path
     try:
-        with get_warehouse(settings).session() as session:
-            session.execute("select 1")
-    except Exception as error:
-        raise NotReachableError(f"{settings.duckdb_path} does not open: {error}") from error
-    return [Finding("duckdb", f"opens {settings.duckdb_path} for writing", ok=True)]
+        with DuckDBWarehouse(path, LOCK_TIMEOUT_SECONDS).session():
+            return [Finding("duckdb", f"opens {path} for writing", ok=True)]
+    except (duckdb.Error, OSError) as error:
+        raise NotReachableError(f"{path} does not open: {error}") from error
 
 
 def check_snowflake() -> list[Finding]:

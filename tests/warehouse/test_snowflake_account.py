@@ -176,6 +176,22 @@ def test_a_role_that_the_user_lacks_is_one_sentence(run: Run) -> None:
     run("grant role transformer to user marketing_airflow")
 
 
+def test_on_duckdb_the_file_must_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, double: SnowflakeDouble
+) -> None:
+    monkeypatch.setenv("WAREHOUSE", "duckdb")
+    monkeypatch.setenv("DUCKDB_PATH", str(tmp_path / "shop.duckdb"))
+    get_settings.cache_clear()
+    assert check() == (0, f"ok      duckdb       opens {tmp_path}/shop.duckdb for writing\n")
+
+    (tmp_path / "shop.duckdb").write_bytes(b"no database" * 1000)
+    code, output = check()
+    get_settings.cache_clear()
+
+    assert code == 2
+    assert output.startswith(f"{tmp_path}/shop.duckdb does not open: ")
+
+
 def test_the_check_leaves_nothing_behind(double: SnowflakeDouble, run: Run) -> None:
     check()
 
