@@ -110,9 +110,7 @@ class AccessControl:
         self, expression: exp.Expr, role: str, session: dict[str, Any], connection: FakeSnowflakeConnection
     ) -> None:
         needed = list(_needed(expression, connection))
-        if needed and isinstance(
-            expression, exp.Query | exp.Insert | exp.Update | exp.Delete | exp.Merge | exp.Copy
-        ):
+        if needed and isinstance(expression, COMPUTING):
             needed.append(("USAGE", "WAREHOUSE", session["warehouse"]))
         for privilege, kind, name in needed:
             self._require(role, privilege, kind, name)
