@@ -27,7 +27,7 @@ export LOCAL_DIR
 RUN := $(BIN)/python -m include.local
 
 .PHONY: help setup demo up down test lint format bench lock manifest clean chromium kafka \
-	check docs slim secrets audit actionlint env images containers push deploy
+	check parse docs slim secrets audit actionlint env images containers push deploy
 
 help:  ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | sort | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -53,6 +53,9 @@ up: setup kafka  ## Start the stack and keep it running: UI on http://localhost:
 down:  ## Stop what `make up` started
 	@$(RUN) down
 
+check: $(VENV)/.installed  ## Check the warehouse's connection and privileges
+	@$(BIN)/python -W ignore -m include.warehouse.check
+
 test: setup kafka chromium  ## Run all tests [ARGS=what pytest takes]
 	@$(BIN)/python -m pytest -n 2 --no-loadscope-reorder $(ARGS)
 
@@ -70,7 +73,7 @@ lint: $(VENV)/.installed  ## Check style, types and SQL
 	@$(BIN)/mypy
 	@cd include/dbt && $(BIN)/sqlfluff lint --dialect duckdb models tests && $(BIN)/sqlfluff lint --dialect snowflake models tests
 
-check: setup  ## Parse dbt for both warehouses and import every DAG, without credentials
+parse: setup  ## Parse dbt for both warehouses and import every DAG, without credentials
 	@$(BIN)/python -m pytest -q tests/dags tests/dbt/test_dialects.py .astro/test_dag_integrity_default.py
 
 docs: setup  ## Build dbt on generated files; its docs and state end in STATE [STATE=folder]

@@ -45,7 +45,7 @@ def segment_retraining() -> None:
         from include.warehouse import get_warehouse
         from ml.retraining import fit
 
-        return fit(get_warehouse(), context["params"])
+        return fit(get_warehouse(role="transformer"), context["params"])
 
     @task.short_circuit
     def gate(version: str) -> bool:

@@ -1,5 +1,6 @@
 """The one place that says how Cosmos turns the dbt project into Airflow tasks."""
 
+from functools import cached_property
 from typing import Any
 
 from airflow.sdk import Context, TriggerRule, XComArg
@@ -7,11 +8,31 @@ from airflow.sdk.bases.operator import BaseOperator
 from cosmos import DbtTaskGroup, ExecutionConfig, ProfileConfig, ProjectConfig, RenderConfig
 from cosmos.constants import PRODUCER_WATCHER_TASK_ID, ExecutionMode, InvocationMode, LoadMode, TestBehavior
 from cosmos.operators._watcher.state import is_dbt_node_status_success
+from cosmos.profiles import (
+    BaseProfileMapping,
+    SnowflakeEncryptedPrivateKeyFilePemProfileMapping,
+    SnowflakeEncryptedPrivateKeyPemProfileMapping,
+    SnowflakePrivateKeyFilePemProfileMapping,
+    SnowflakePrivateKeyPemProfileMapping,
+    SnowflakeUserPasswordProfileMapping,
+)
 
-from include.settings import DBT_PROJECT_DIR, get_settings
+from include.settings import (
+    DBT_PROJECT_DIR,
+    SNOWFLAKE_CONNECTION,
+    Settings,
+    SnowflakeSettings,
+    get_settings,
+    uses_airflow_connection,
+)
 
 Operator = BaseOperator | XComArg
 CLEARINGS = "clearings_of_the_run"  # XCom: how often the run had been cleared when the producer ran
+# Rendered by dbt; profiles.yml says what it is for.
+DBT_QUERY_TAG = (
+    "{{ tojson({'app': 'marketing-insights', 'dag': env_var('AIRFLOW_CTX_DAG_ID', ''),"
+    " 'task': env_var('AIRFLOW_CTX_TASK_ID', ''), 'run': env_var('AIRFLOW_CTX_DAG_RUN_ID', '')}) }}"
+)
 MANIFEST = DBT_PROJECT_DIR / "target" / "manifest.json"
 
 # What a run rebuilds, for the dbt project's vars: the run's parameters, else a backfill's data interval, else
@@ -60,11 +81,7 @@ def dbt_task_group(
             # Cosmos runs dbt in a copy of the project, from which a relative path would lead elsewhere.
             env_vars={"DUCKDB_PATH": str(settings.duckdb_path)},
         ),
-        profile_config=ProfileConfig(
-            profile_name="marketing_insights",
-            target_name=settings.warehouse,
-            profiles_yml_filepath=DBT_PROJECT_DIR / "profiles.yml",
-        ),
+        profile_config=dbt_profile(settings),
         execution_config=ExecutionConfig(
             execution_mode=ExecutionMode.WATCHER,
             invocation_mode=InvocationMode.SUBPROCESS,
@@ -92,6 +109,75 @@ def dbt_task_group(
         _expect_no_excluded_test(group, producer)
     _producer_first(group, producer, after)
     return group
+
+
+def dbt_profile(settings: Settings) -> ProfileConfig:
+    """Return how dbt reaches the warehouse: profiles.yml, or on Snowflake Airflow's connection.
+
+    The connection is read when dbt starts: DAGs are parsed without it.
+    """
+    name, target = "marketing_insights", settings.warehouse
+    if uses_airflow_connection(settings):
+        mapping = SnowflakeConnection(SNOWFLAKE_CONNECTION, SnowflakeSettings())
+        return ProfileConfig(name, target, profile_mapping=mapping)
+    return ProfileConfig(name, target, profiles_yml_filepath=DBT_PROJECT_DIR / "profiles.yml")
+
+
+class SnowflakeConnection(BaseProfileMapping):
+    """A Snowflake connection as dbt's profile, whichever credentials it holds.
+
+    Cosmos has a mapping for each kind of credentials and asks the connection which one fits: here when dbt
+    starts.
+    """
+
+    airflow_connection_type = "snowflake"
+    dbt_profile_type = "snowflake"
+    kinds: tuple[type[BaseProfileMapping], ...] = (
+        SnowflakeEncryptedPrivateKeyFilePemProfileMapping,
+        SnowflakeEncryptedPrivateKeyPemProfileMapping,
+        SnowflakePrivateKeyFilePemProfileMapping,
+        SnowflakePrivateKeyPemProfileMapping,
+        SnowflakeUserPasswordProfileMapping,
+    )
+
+    def __init__(self, conn_id: str, snowflake: SnowflakeSettings) -> None:
+        """Take role and warehouse from `snowflake`, as profiles.yml takes them from SNOWFLAKE_*."""
+        self._settings = snowflake
+        super().__init__(
+            conn_id,
+            {
+                "role": snowflake.transformer_role,
+                "warehouse": snowflake.transformer_warehouse,
+                "schema": "analytics",
+                "threads": 8,
+                "reuse_connections": False,
+                "query_tag": DBT_QUERY_TAG,
+                **snowflake.endpoint(),
+            },
+        )
+
+    @cached_property
+    def _fitting(self) -> BaseProfileMapping:
+        """Return Cosmos's mapping for this connection; raises ValueError where it has no credentials."""
+        database = self._settings.database_of(self.conn.extra_dejson.get("database"))
+        for kind in self.kinds:
+            mapping = kind(self.conn_id, {**self.profile_args, "database": database})
+            if mapping.can_claim_connection():
+                return mapping
+        raise ValueError(
+            f"The Airflow connection {self.conn_id} needs conn_type snowflake, a login, an account, and"
+            " a private key (private_key_file, or private_key_content in base64) or, for trials, a password."
+        )
+
+    @property
+    def profile(self) -> dict[str, Any]:
+        """See BaseProfileMapping."""
+        return self._fitting.profile
+
+    @property
+    def env_vars(self) -> dict[str, str]:
+        """See BaseProfileMapping: the secrets, which the profile's file only names."""
+        return self._fitting.env_vars
 
 
 def _expect_no_excluded_test(group: DbtTaskGroup, producer: Any) -> None:

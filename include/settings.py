@@ -2,13 +2,15 @@
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 DBT_PROJECT_DIR = PROJECT_ROOT / "include" / "dbt"
+SNOWFLAKE_CONNECTION = "snowflake_default"  # of Airflow
+SNOWFLAKE_DATABASE = "MARKETING_INSIGHTS_DB"
 
 
 class Settings(BaseSettings):
@@ -83,6 +85,62 @@ class Settings(BaseSettings):
         if value == Path():
             return Path(info.data["local_dir"]) / "warehouse" / "marketing_insights.duckdb"
         return PROJECT_ROOT / value.expanduser()
+
+
+class SnowflakeSettings(BaseSettings):
+    """How to reach Snowflake, and as whom; the environment variable is SNOWFLAKE_ and the field's name.
+
+    Without an account, account, user and credentials come from Airflow's connection `snowflake_default`.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="SNOWFLAKE_",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,  # an error would show the secrets
+    )
+
+    account: str | None = Field(
+        None, description="Account identifier (organisation-account); unset: Airflow's connection is used."
+    )
+    user: str | None = Field(None, description="Name of the service user.")
+    private_key_path: Path | None = Field(None, description="PEM file of the user's private key (PKCS 8).")
+    private_key_passphrase: SecretStr | None = Field(None, description="Passphrase of the private key.")
+    password: SecretStr | None = Field(
+        None, description="Password, for trials only; a private key is preferred."
+    )
+    transformer_role: str = Field(
+        "TRANSFORMER", validation_alias="SNOWFLAKE_ROLE", description="Role of dbt, training and reseeding."
+    )
+    transformer_warehouse: str = Field(
+        "TRANSFORMING", validation_alias="SNOWFLAKE_WAREHOUSE", description="Virtual warehouse of the same."
+    )
+    loader_role: str = Field("LOADER", description="Role that loads files and streams.")
+    loader_warehouse: str = Field("LOADING", description="Virtual warehouse of the same.")
+    database: str = Field(
+        SNOWFLAKE_DATABASE, description="Database of all schemas; unset: that of the connection, if any."
+    )
+    statement_timeout_seconds: int = Field(
+        3600, gt=0, description="A statement that takes longer is cancelled; 604800, a week, is the most."
+    )
+    host: str | None = Field(None, description="Host name where it does not follow from the account.")
+    port: int | None = Field(None, gt=0, lt=65536, description="Port; default 443.")
+    protocol: str | None = Field(None, description="http for a test double; default https.")
+
+    def database_of(self, connection: str | None) -> str:
+        """Return the database to use where a connection may name one: what is set here comes first."""
+        return self.database if "database" in self.model_fields_set or not connection else connection
+
+    def endpoint(self) -> dict[str, Any]:
+        """Return host, port and protocol where they are set: for the connector and for dbt alike."""
+        found = {"host": self.host, "port": self.port, "protocol": self.protocol}
+        return {name: value for name, value in found.items() if value is not None}
+
+
+def uses_airflow_connection(settings: Settings) -> bool:
+    """Return whether Airflow's connection leads to the warehouse: on Snowflake without SNOWFLAKE_ACCOUNT."""
+    return settings.warehouse == "snowflake" and not SnowflakeSettings().account
 
 
 @lru_cache

@@ -21,7 +21,7 @@ import pandas as pd
 import typer
 from rich.console import Console
 
-from include.settings import DBT_PROJECT_DIR, Settings, get_settings
+from include.settings import DBT_PROJECT_DIR, Settings, get_settings, uses_airflow_connection
 from include.warehouse import Warehouse, get_warehouse
 from ml.registry import RegistryError, open_registry
 
@@ -71,7 +71,7 @@ def reseed(
         if len(segments) <= largest_seed:
             _dbt("build", project, settings)
         else:
-            _load_in_bulk(segments, get_warehouse(settings))
+            _load_in_bulk(segments, get_warehouse(settings, "transformer"))
             _dbt("test", project, settings)
     _keep_for_dbt_users(segments, settings.segments_seed_file)
     log.info("%s holds the %d customers of version %s.", TABLE, len(segments), current.version)
@@ -89,12 +89,29 @@ def _project_copy(segments: pd.DataFrame) -> Iterator[Path]:
 
 def _dbt(command: str, project: Path, settings: Settings) -> None:
     """Run dbt on the seed and the tests that need nothing but it."""
-    own = {"project-dir": project, "profiles-dir": project, "target-path": "target", "log-path": "logs"}
+    chosen = {"WAREHOUSE": settings.warehouse, "DUCKDB_PATH": str(settings.duckdb_path)}
+    with _profiles(project, settings) as (profiles, secrets):
+        _run_dbt(command, project, profiles, {**chosen, **secrets})
+
+
+@contextmanager
+def _profiles(project: Path, settings: Settings) -> Iterator[tuple[Path, dict[str, str]]]:
+    """Yield the folder of dbt's profiles.yml, and the variables that it names."""
+    if not uses_airflow_connection(settings):
+        yield project, {}
+        return
+    from include.dbt_tasks import dbt_profile  # noqa: PLC0415 (Airflow and Cosmos, for Airflow's connection)
+
+    with dbt_profile(settings).ensure_profile() as (file, secrets):
+        yield file.parent, secrets
+
+
+def _run_dbt(command: str, project: Path, profiles: Path, variables: dict[str, str]) -> None:
+    own = {"project-dir": project, "profiles-dir": profiles, "target-path": "target", "log-path": "logs"}
     argv = [str(Path(sys.executable).with_name("dbt")), "--quiet", command, "--select", SEED]
     argv += ["--indirect-selection", "cautious"]
     argv += [f"--{name}={value}" for name, value in own.items()]  # whatever the user's DBT_* variables say
-    chosen = {"WAREHOUSE": settings.warehouse, "DUCKDB_PATH": str(settings.duckdb_path)}
-    env = {**os.environ, **chosen, "DBT_SEND_ANONYMOUS_USAGE_STATS": "False"}
+    env = {**os.environ, **variables, "DBT_SEND_ANONYMOUS_USAGE_STATS": "False"}
     result = subprocess.run(  # noqa: S603
         argv, cwd=project, env=env, capture_output=True, text=True, check=False
     )
@@ -106,7 +123,7 @@ def _load_in_bulk(segments: pd.DataFrame, warehouse: Warehouse) -> None:
     """Replace the table's rows in one transaction."""
     types = ", ".join(f"{name} {kind}" for name, kind in COLUMNS.items())
     with warehouse.session() as session:
-        session.execute(f"create schema if not exists {SCHEMA}")
+        session.create_schema(SCHEMA)
         session.execute(f"create table if not exists {TABLE} ({types})")
         with session.transaction():
             session.execute(f"delete from {TABLE}")  # noqa: S608 (our name)

@@ -12,6 +12,7 @@ os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="airflow-home-")
 os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 os.environ["AIRFLOW__CORE__UNIT_TEST_MODE"] = "False"
 os.environ["AIRFLOW__COSMOS__ENABLE_TELEMETRY"] = "False"
+os.environ["AIRFLOW__COSMOS__CACHE_DIR"] = str(Path(os.environ["AIRFLOW_HOME"], "cosmos"))
 os.environ["DBT_SEND_ANONYMOUS_USAGE_STATS"] = "False"
 # A test's segments must not become the ones that the user's `dbt seed` loads.
 os.environ["SEGMENTS_SEED_FILE"] = str(Path(os.environ["AIRFLOW_HOME"], "customer_segments.csv"))

@@ -70,7 +70,7 @@ def ingest(warehouse: Warehouse, location: str, dataset_name: str) -> list[LoadR
 
 def create_tables(session: Session, dataset: Dataset) -> None:
     """Make the data set's raw table, the ledger and what loading needs where they are missing."""
-    session.execute("create schema if not exists raw")
+    session.create_schema("raw")
     session.execute(_table_ddl(dataset.table, dict.fromkeys(dataset.columns, "varchar") | METADATA_COLUMNS))
     session.execute(_table_ddl(LEDGER, LEDGER_COLUMNS))
     session.prepare_load()

@@ -5,7 +5,11 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+# Who works: the loader writes raw files and streams, the transformer builds and reads all that follows from
+# them. On Snowflake each is a role with its own virtual warehouse.
+Role = Literal["loader", "transformer"]
 
 
 class LoadError(Exception):
@@ -30,6 +34,10 @@ class Session(ABC):
     @abstractmethod
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Run one statement with `?` place-holders and return its rows."""
+
+    def create_schema(self, name: str) -> None:
+        """Make a schema that is not there."""
+        self.execute(f"create schema if not exists {name}")
 
     def prepare_load(self) -> None:  # noqa: B027 (most need nothing)
         """Make what `load_csv` needs; call it before `transaction()`, since DDL commits on Snowflake.

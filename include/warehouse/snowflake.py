@@ -5,6 +5,8 @@ import datetime as dt
 import gzip
 import json
 import logging
+import os
+import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -12,20 +14,19 @@ from tempfile import TemporaryDirectory
 from typing import IO, Any
 
 import snowflake.connector
-from pydantic import AliasChoices, Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import SecretStr
 from snowflake.connector.errors import Error, ProgrammingError
 
-from include.warehouse.base import CsvFile, LoadError, Session, Warehouse
+from include.settings import SNOWFLAKE_CONNECTION, SnowflakeSettings
+from include.warehouse.base import CsvFile, LoadError, Role, Session, Warehouse
 
 log = logging.getLogger(__name__)
 
-AIRFLOW_CONNECTION = "snowflake_default"
-DEFAULT_DATABASE = "MARKETING_INSIGHTS_DB"
 STAGE = "raw.ingestion"
 MAX_BOUND_BYTES = 8 * 1024 * 1024  # Snowflake takes 16 MiB as one bound value
-SESSION_PARAMETERS = {"TIMEZONE": "UTC", "QUERY_TAG": "marketing-insights ingestion"}
-# What `_write_staged_file` writes, so that a field's text arrives unchanged and an empty one as NULL.
+SESSION_PARAMETERS = {"TIMEZONE": "UTC"}
+# What `_write_staged_file` writes, so that a field's text arrives unchanged and an empty one as NULL. The
+# file format in include/snowflake/bootstrap.sql is the same.
 FILE_FORMAT = (
     "type = csv compression = gzip encoding = 'UTF8' field_optionally_enclosed_by = '\"'"
     " escape_unenclosed_field = none null_if = () empty_field_as_null = true"
@@ -36,68 +37,62 @@ class NotConfiguredError(Exception):
     """Neither the environment nor Airflow says how to reach Snowflake."""
 
 
-class SnowflakeSettings(BaseSettings):
-    """How to reach Snowflake; the environment variable is SNOWFLAKE_ and the field's name in upper case."""
+def connect_arguments(role: Role = "loader") -> dict[str, Any]:
+    """Return what snowflake.connector.connect takes, secrets in clear: for no log and no message.
 
-    model_config = SettingsConfigDict(
-        env_prefix="SNOWFLAKE_",
-        env_ignore_empty=True,
-        extra="ignore",
-        frozen=True,
-        hide_input_in_errors=True,  # an error would show the secrets
-    )
+    Account, user and credentials come from SNOWFLAKE_*, or else from Airflow's connection; its role and
+    warehouse do not count, since the product needs two of each. Raises NotConfiguredError without either.
+    """
+    settings = SnowflakeSettings()
+    found = _from_environment(settings) if settings.account else _from_airflow()
+    loads = role == "loader"
+    return {
+        **found,
+        **settings.endpoint(),
+        "role": settings.loader_role if loads else settings.transformer_role,
+        "warehouse": settings.loader_warehouse if loads else settings.transformer_warehouse,
+        "database": settings.database_of(found.get("database")),
+        "session_parameters": {**(found.get("session_parameters") or {}), **_session_parameters(settings)},
+        "paramstyle": "qmark",
+    }
 
-    account: str | None = Field(
-        None, description="Account identifier (organisation-account); unset: Airflow's connection is used."
-    )
-    user: str | None = Field(None, description="Name of the service user.")
-    private_key_path: Path | None = Field(None, description="PEM file of the user's private key (PKCS 8).")
-    private_key_passphrase: SecretStr | None = Field(None, description="Passphrase of the private key.")
-    password: SecretStr | None = Field(
-        None, description="Password, for trials only; a private key is preferred."
-    )
-    role: str = Field(
-        "LOADER",
-        validation_alias=AliasChoices("SNOWFLAKE_LOADER_ROLE", "SNOWFLAKE_ROLE"),
-        description="Role that loads files: SNOWFLAKE_LOADER_ROLE, else SNOWFLAKE_ROLE, which dbt uses too.",
-    )
-    warehouse: str = Field("TRANSFORMING", description="Virtual warehouse that does the work.")
-    database: str = Field(DEFAULT_DATABASE, description="Database of all schemas.")
-    host: str | None = Field(None, description="Host name where it does not follow from the account.")
-    port: int | None = Field(None, gt=0, lt=65536, description="Port; default 443.")
-    protocol: str | None = Field(None, description="http for a test double; default https.")
 
-    def connect_arguments(self) -> dict[str, Any]:
-        """Return what snowflake.connector.connect takes, secrets in clear: for no log and no message."""
-        arguments = {
-            "account": self.account,
-            "user": self.user,
-            "private_key_file": str(self.private_key_path) if self.private_key_path else None,
-            "private_key_file_pwd": _revealed(self.private_key_passphrase) if self.private_key_path else None,
-            "password": None if self.private_key_path else _revealed(self.password),
-            "role": self.role,
-            "warehouse": self.warehouse,
-            "database": self.database,
-            "host": self.host,
-            "port": self.port,
-            "protocol": self.protocol,
-        }
-        return {name: value for name, value in arguments.items() if value is not None}
+def query_tag() -> str:
+    """Return the tag of this process's statements in the query history: JSON, as dbt's, which adds a node."""
+    main = sys.modules["__main__"].__spec__
+    found = {
+        "app": "marketing-insights",
+        "dag": os.environ.get("AIRFLOW_CTX_DAG_ID"),
+        "task": os.environ.get("AIRFLOW_CTX_TASK_ID"),
+        "run": os.environ.get("AIRFLOW_CTX_DAG_RUN_ID"),
+    }
+    if not found["dag"]:
+        found["program"] = main.name if main else Path(sys.argv[0]).name
+    return json.dumps({name: value for name, value in found.items() if value})
+
+
+def _session_parameters(settings: SnowflakeSettings) -> dict[str, Any]:
+    return {
+        **SESSION_PARAMETERS,
+        "QUERY_TAG": query_tag(),
+        "STATEMENT_TIMEOUT_IN_SECONDS": settings.statement_timeout_seconds,
+    }
+
+
+def _from_environment(settings: SnowflakeSettings) -> dict[str, Any]:
+    key = settings.private_key_path
+    arguments = {
+        "account": settings.account,
+        "user": settings.user,
+        "private_key_file": str(key) if key else None,
+        "private_key_file_pwd": _revealed(settings.private_key_passphrase) if key else None,
+        "password": None if key else _revealed(settings.password),
+    }
+    return {name: value for name, value in arguments.items() if value is not None}
 
 
 def _revealed(secret: SecretStr | None) -> str | None:
     return secret.get_secret_value() if secret else None
-
-
-def connect_arguments() -> dict[str, Any]:
-    """Return what snowflake.connector.connect takes, from SNOWFLAKE_* or else from Airflow's connection.
-
-    Raises NotConfiguredError where there is neither.
-    """
-    settings = SnowflakeSettings()
-    arguments = settings.connect_arguments() if settings.account else _from_airflow()
-    parameters = {**(arguments.get("session_parameters") or {}), **SESSION_PARAMETERS}
-    return {**arguments, "session_parameters": parameters, "paramstyle": "qmark"}
 
 
 def _from_airflow() -> dict[str, Any]:
@@ -105,17 +100,21 @@ def _from_airflow() -> dict[str, Any]:
 
     Its get_conn() would ignore the paramstyle, so the parameters are taken, not the connection.
     """
-    from airflow.providers.snowflake.hooks.snowflake import SnowflakeHook  # noqa: PLC0415 (takes a second)
-    from airflow.sdk.exceptions import AirflowNotFoundException  # noqa: PLC0415
+    unset = (
+        "Snowflake is not configured: set SNOWFLAKE_ACCOUNT, SNOWFLAKE_USER and SNOWFLAKE_PRIVATE_KEY_PATH"
+    )
+    try:
+        from airflow.providers.snowflake.hooks.snowflake import SnowflakeHook  # noqa: PLC0415 (takes a second)
+        from airflow.sdk.exceptions import AirflowNotFoundException  # noqa: PLC0415
+    except ImportError as error:  # in the workers' image
+        raise NotConfiguredError(f"{unset}.") from error
 
     try:
-        parameters = SnowflakeHook(snowflake_conn_id=AIRFLOW_CONNECTION)._get_conn_params()
+        return SnowflakeHook(snowflake_conn_id=SNOWFLAKE_CONNECTION)._get_conn_params()
     except AirflowNotFoundException as error:
         raise NotConfiguredError(
-            "Snowflake is not configured: set SNOWFLAKE_ACCOUNT, SNOWFLAKE_USER and"
-            f" SNOWFLAKE_PRIVATE_KEY_PATH, or make the Airflow connection {AIRFLOW_CONNECTION}."
+            f"{unset}, or make the Airflow connection {SNOWFLAKE_CONNECTION}."
         ) from error
-    return {**parameters, "database": parameters["database"] or DEFAULT_DATABASE}
 
 
 class SnowflakeSession(Session):
@@ -129,6 +128,11 @@ class SnowflakeSession(Session):
         with self._connection.cursor() as cursor:
             cursor.execute(sql, [_bound(value) for value in parameters] or None)
             return [tuple(row) for row in cursor.fetchall()]
+
+    def create_schema(self, name: str) -> None:
+        """See Session; CREATE SCHEMA needs its privilege even where IF NOT EXISTS has nothing to do."""
+        if not self.execute("select 1 from information_schema.schemata where schema_name = upper(?)", [name]):
+            self.execute(f"create schema if not exists {name}")
 
     def prepare_load(self) -> None:
         """See Session; makes the stage."""
@@ -268,10 +272,13 @@ def _literal(value: Any) -> str:
 
 
 class SnowflakeWarehouse(Warehouse):
-    """The account and database that SNOWFLAKE_* or Airflow's connection name."""
+    """The account and database that SNOWFLAKE_* or Airflow's connection name, as one of the two roles."""
+
+    def __init__(self, role: Role = "loader") -> None:
+        self._role = role
 
     @contextmanager
     def session(self) -> Iterator[SnowflakeSession]:
         """See Warehouse; closing rolls back what is open. Raises NotConfiguredError."""
-        with closing(snowflake.connector.connect(**connect_arguments())) as connection:
+        with closing(snowflake.connector.connect(**connect_arguments(self._role))) as connection:
             yield SnowflakeSession(connection)

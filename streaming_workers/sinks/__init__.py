@@ -4,7 +4,7 @@ from functools import partial
 
 import duckdb
 
-from include.settings import Settings, get_settings
+from include.settings import Settings, SnowflakeSettings, get_settings
 from include.warehouse import Warehouse
 from include.warehouse.duckdb import DuckDBWarehouse
 from streaming_workers.settings import ConsumerSettings
@@ -43,7 +43,6 @@ def get_sink(settings: Settings | None = None, consumer: ConsumerSettings | None
 
 def _snowpipe_sink(warehouse: Warehouse, dialect: Dialect) -> Sink:
     """Return the sink of Snowpipe Streaming; raises ValueError where it could not log in."""
-    from include.warehouse.snowflake import SnowflakeSettings  # noqa: PLC0415
     from streaming_workers.sinks.snowpipe import SnowpipeSink, snowpipe_client  # noqa: PLC0415 (30 MB)
 
     login = SnowflakeSettings()

@@ -27,8 +27,8 @@ import structlog
 from aiokafka import TopicPartition
 from snowflake.connector.util_text import construct_hostname
 
+from include.settings import SnowflakeSettings
 from include.warehouse import Warehouse
-from include.warehouse.snowflake import SnowflakeSettings
 from streaming_workers.batches import Batch, OffsetMove
 from streaming_workers.events import STREAMS
 from streaming_workers.progress import SNOWPIPE_REJECTED
@@ -312,7 +312,7 @@ def snowpipe_client(settings: SnowflakeSettings, pipe: str) -> StreamingIngestCl
     properties = {
         "account": account,
         "user": settings.user,
-        "role": settings.role,
+        "role": settings.loader_role,
         "url": f"https://{settings.host or construct_hostname(None, account)}:{settings.port or 443}",
         "private_key_file": settings.private_key_path,
         "private_key_passphrase": passphrase.get_secret_value() if passphrase else None,

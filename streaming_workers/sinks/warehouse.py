@@ -42,7 +42,7 @@ class WarehouseSink(Sink):
     def prepare(self) -> None:
         """See Sink; the dbt project makes the same tables (macros/streaming/streaming_tables.sql)."""
         with self._session() as session:
-            session.execute(f"create schema if not exists {SCHEMA}")
+            session.create_schema(SCHEMA)
             for table, columns in self.table_columns().items():
                 session.execute(f"create table if not exists {table} ({', '.join(columns)})")
 

@@ -10,8 +10,7 @@ import yaml
 from dotenv import dotenv_values
 from pydantic_settings import BaseSettings
 
-from include.settings import Settings
-from include.warehouse.snowflake import SnowflakeSettings
+from include.settings import Settings, SnowflakeSettings
 from streaming_workers.settings import ConsumerSettings, KafkaSettings, MonitoringSettings, ProducerSettings
 from tests.deployment.compose import services_of
 from tests.deployment.tools import ROOT

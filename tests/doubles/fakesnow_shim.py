@@ -16,6 +16,7 @@ from typing import Any
 
 import duckdb
 import fakesnow.arrow as fs_arrow
+import fakesnow.checks as fs_checks
 import fakesnow.copy_into as fs_copy
 import fakesnow.cursor as fs_cursor
 import fakesnow.info_schema as fs_info_schema
@@ -56,6 +57,7 @@ def install() -> None:
     """Mend the fakesnow of this process."""
     _mend_copy_of_csv()
     _mend_copy_options()
+    _mend_copy_without_current_schema()
     _mend_merge()
     _mend_keys_and_contracts()
     _mend_temporary_objects()
@@ -65,6 +67,7 @@ def install() -> None:
     _mend_try_cast_to_timestamp()
     _mend_null_timestamps()
     _mend_remove()
+    _mend_drop_database()
     _mend_statements_without_meaning_here()
     _mend_unexpected_errors()
 
@@ -179,6 +182,16 @@ def _mend_copy_options() -> None:
 
     fs_copy._params = params
     fs_copy.handle_csv = handle_csv
+
+
+def _mend_copy_without_current_schema() -> None:
+    """Fault: COPY takes a stage for a table that lacks its schema's name, and asks for a current schema."""
+    original = fs_checks._relevant_tables
+
+    def relevant_tables(expression: exp.Expr) -> list[exp.Table]:
+        return [table for table in original(expression) if not isinstance(table.this, exp.Var)]
+
+    fs_checks._relevant_tables = relevant_tables
 
 
 def _is_false(param: exp.CopyParameter) -> bool:
@@ -362,7 +375,7 @@ def _mend_end_of_session() -> None:
 
     async def login(request: Request) -> JSONResponse:
         answer = json.loads((await fs_server.login_request(request)).body)
-        answer["data"]["masterToken"] = answer["data"]["token"]
+        answer["data"]["masterToken"] = answer["data"].get("token")
         return JSONResponse(answer)
 
     fs_server.sessions = Sessions()
@@ -427,13 +440,38 @@ def _remove(connection: FakeSnowflakeConnection, reference: str) -> str:
     return rows or "SELECT NULL AS name, NULL AS result WHERE FALSE"
 
 
+def _mend_drop_database() -> None:
+    """Fault: DROP DATABASE is handed to DuckDB, which calls it DETACH."""
+    original = FakeSnowflakeCursor._transform
+
+    def transform(self: FakeSnowflakeCursor, expression: exp.Expr, params: Any) -> exp.Expr:
+        if isinstance(expression, exp.Drop) and expression.kind == "DATABASE":
+            [database] = expression.args["tables"]
+            detach = exp.Detach(
+                this=exp.to_identifier(database.name.upper()), exists=expression.args["exists"]
+            )
+            self._duck_conn.execute(detach.sql(dialect="duckdb"))
+            return sqlglot.parse_one(fs_cursor.SQL_SUCCESS, read="duckdb")
+        return original(self, expression, params)
+
+    FakeSnowflakeCursor._transform = transform
+
+
 def _mend_statements_without_meaning_here() -> None:
-    """Fault: statements on grants, session parameters and columns' comments fail; here they do nothing."""
+    """Fault: statements on the account, session parameters and columns' comments fail; here they do nothing.
+
+    Roles, users and grants come before this, in access_control.py.
+    """
+    comments = r"(\s|--[^\n]*\n|/\*.*?\*/)*"
     fs_server.shared_fs.nop_regexes = [
-        r"(\s|/\*.*?\*/)*(grant|revoke)\s",
-        r"\s*create\s+pipe\s",  # Snowpipe Streaming has a double of its own
-        r"(\s|/\*.*?\*/)*alter\s+session\s+(un)?set\s+(?!autocommit)",
-        r"(\s|/\*.*?\*/)*alter\s+(table|view)\s+\S+\s+alter\s+\S+\s+comment\s",
+        comments + statement
+        for statement in (
+            r"(create|alter|drop)\s+(warehouse|resource\s+monitor)\s",
+            r"alter\s+user\s",
+            r"create\s+pipe\s",  # Snowpipe Streaming has a double of its own
+            r"alter\s+session\s+(un)?set\s+(?!autocommit)",
+            r"alter\s+(table|view)\s+\S+\s+alter\s+\S+\s+comment\s",
+        )
     ]
 
 

@@ -2,8 +2,8 @@
 
 The real snowflake-connector-python and the real dbt-snowflake talk to it. Everything lives in memory as long
 as the process does, so dbt runs in other processes see each other's tables. Account, user and password may be
-anything. It shows that statements run and do what they should on data of test size; it says nothing about
-Snowflake's speed, roles, grants, warehouses or cost.
+anything, and a role that a CREATE ROLE has made is held to its privileges (access_control.py). It shows that
+statements run and do what they should on data of test size; it says nothing about Snowflake's speed or cost.
 
 By hand: `python -m tests.doubles.snowflake_double --port-file FILE`, ended by SIGTERM or Ctrl-C.
 In tests: `with start_double() as double: snowflake.connector.connect(**double.connect_arguments())`.
@@ -11,6 +11,7 @@ In tests: `with start_double() as double: snowflake.connector.connect(**double.c
 
 import argparse
 import os
+import re
 import shutil
 import signal
 import socket
@@ -25,8 +26,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import snowflake.connector
+
 from include.settings import PROJECT_ROOT
 
+BOOTSTRAP = PROJECT_ROOT / "include" / "snowflake" / "bootstrap.sql"
+TEARDOWN = BOOTSTRAP.with_name("teardown.sql")
+PLACEHOLDER = re.compile(r"<%\s*(\w+)\s*%>")  # as `snow sql` writes them
 DATABASE = "MARKETING_INSIGHTS_DB"
 START_SECONDS = 60
 
@@ -40,7 +46,7 @@ class SnowflakeDouble:
     pid: int
     log_file: Path
 
-    def connect_arguments(self, schema: str = "RAW", **more: Any) -> dict[str, Any]:
+    def connect_arguments(self, schema: str | None = "RAW", **more: Any) -> dict[str, Any]:
         """Return arguments for snowflake.connector.connect; database and schema are made on connecting."""
         return {
             "account": "double",
@@ -56,6 +62,25 @@ class SnowflakeDouble:
             "session_parameters": {"CLIENT_OUT_OF_BAND_TELEMETRY_ENABLED": False},
             **more,
         }
+
+    def environment(self, user: str = "double") -> dict[str, str]:
+        """Return the variables that lead the product to this double, by password."""
+        return {
+            "WAREHOUSE": "snowflake",
+            "SNOWFLAKE_ACCOUNT": "double",
+            "SNOWFLAKE_USER": user,
+            "SNOWFLAKE_PASSWORD": "double",
+            "SNOWFLAKE_HOST": self.host,
+            "SNOWFLAKE_PORT": str(self.port),
+            "SNOWFLAKE_PROTOCOL": "http",
+        }
+
+    def run_script(self, file: Path, **variables: str) -> None:
+        """Run a file of statements as an administrator; `variables` are for its <% place-holders %>."""
+        text = PLACEHOLDER.sub(lambda found: variables[found[1]], file.read_text(encoding="utf-8"))
+        arguments = self.connect_arguments(role="ACCOUNTADMIN", database=None, schema=None)
+        with snowflake.connector.connect(**arguments) as connection:
+            connection.execute_string(text)
 
     def dbt_output(self, schema: str = "analytics", threads: int = 4) -> dict[str, Any]:
         """Return an output of a dbt profile that reaches this double."""
@@ -129,9 +154,10 @@ def serve(port_file: Path, port: int = 0, *, until_stdin_closes: bool = False) -
     import uvicorn
     from fakesnow.transforms import stage
 
-    from tests.doubles import fakesnow_shim
+    from tests.doubles import access_control, fakesnow_shim
 
     fakesnow_shim.install()
+    access_control.install()
     # uvicorn raises the signal again once it has shut down; the files of the stages must go first.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     server = uvicorn.Server(uvicorn.Config(fakesnow.server.app, log_level="warning"))

@@ -1,38 +1,60 @@
-"""The batch product on Snowflake's side: the same files and the same dbt project, against a test double.
+"""The product on Snowflake's side, from the bootstrap of an account to the segments, against a test double.
 
-The figures must be those of DuckDB, line by line.
+Everything runs with the roles and grants of the bootstrap: first as from the command line, by SNOWFLAKE_*,
+then as in Airflow's tasks, by the connection. The figures must be those of DuckDB, line by line.
 """
 
+import base64
 import csv
 import datetime as dt
+import json
 import logging
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aiokafka import ConsumerRecord, TopicPartition
+from airflow.dag_processing.dagbag import DagBag
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    PublicFormat,
+)
+from snowflake import connector
 
 from include.ingestion.datasets import DATASETS
 from include.ingestion.errors import IngestionError
 from include.ingestion.loader import LoadResult, ingest
 from include.ingestion.quality import check_raw_tables
 from include.local.sample_data import generate
-from include.settings import DBT_PROJECT_DIR, Settings
-from include.warehouse import CsvFile, LoadError, Session, Warehouse
+from include.settings import DBT_PROJECT_DIR, PROJECT_ROOT, Settings, get_settings
+from include.warehouse import CsvFile, LoadError, Session, Warehouse, get_warehouse
 from include.warehouse.duckdb import DuckDBWarehouse
-from include.warehouse.snowflake import NotConfiguredError, SnowflakeWarehouse, connect_arguments
+from include.warehouse.snowflake import (
+    NotConfiguredError,
+    SnowflakeSession,
+    SnowflakeWarehouse,
+    connect_arguments,
+    query_tag,
+)
 from ml import evaluation
 from ml.features import load_features
-from ml.registry import Registry
-from ml.reseed import LARGEST_SEED, reseed
-from ml.train import train
+from ml.reseed import reseed
+from streaming_workers.batches import Batch
+from streaming_workers.events import PRICES_TOPIC
+from streaming_workers.sinks import get_sink
 from tests.dbt.dbt_project import make_project
 from tests.dbt.statements import complaints, sent_statements
-from tests.doubles.snowflake_double import start_double
+from tests.doubles.snowflake_double import BOOTSTRAP, start_double
+from tests.streaming_workers.harness import price
 
 Rows = list[tuple[Any, ...]]
 
@@ -71,21 +93,33 @@ VERSIONS = """
 IN_RANGE, OUT_OF_RANGE = "2019-03-05", "2019-06-05"
 
 
+class AsAdministrator(SnowflakeWarehouse):
+    """For what a test looks at and breaks; the product itself has its own roles."""
+
+    @contextmanager
+    def session(self) -> Iterator[SnowflakeSession]:
+        with closing(connector.connect(**connect_arguments() | {"role": "ACCOUNTADMIN"})) as connection:
+            yield SnowflakeSession(connection)
+
+
 @pytest.fixture(scope="module")
-def snowflake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SnowflakeWarehouse]:
-    """Start a double and point every SNOWFLAKE_* variable of this process and of dbt at it."""
+def key() -> rsa.RSAPrivateKey:
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
+@pytest.fixture(scope="module")
+def snowflake(tmp_path_factory: pytest.TempPathFactory, key: rsa.RSAPrivateKey) -> Iterator[AsAdministrator]:
+    """Start a double, bootstrap it and point every SNOWFLAKE_* variable of this process and of dbt at it."""
     with start_double() as double, pytest.MonkeyPatch.context() as patch:
         folder = tmp_path_factory.mktemp("snowflake")
         for name in [name for name in os.environ if name.startswith("SNOWFLAKE_")]:
             patch.delenv(name)
-        settings = {
-            "WAREHOUSE": "snowflake",
-            "SNOWFLAKE_ACCOUNT": "double",
-            "SNOWFLAKE_USER": "double",
-            "SNOWFLAKE_PASSWORD": "double",
-            "SNOWFLAKE_HOST": double.host,
-            "SNOWFLAKE_PORT": str(double.port),
-            "SNOWFLAKE_PROTOCOL": "http",
+        pem = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+        users = ("airflow", "streaming", "reporting")
+        double.run_script(
+            BOOTSTRAP, **{f"{user}_public_key": "".join(pem.split("\n")[1:-2]) for user in users}
+        )
+        settings = double.environment("marketing_airflow") | {
             "DBT_PROJECT_DIR": str(make_project(folder / "project").directory),
             "DBT_TARGET_PATH": str(folder / "target"),
             "DBT_LOG_PATH": str(folder / "logs"),
@@ -94,7 +128,44 @@ def snowflake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SnowflakeWar
         }
         for name, value in settings.items():
             patch.setenv(name, value)
-        yield SnowflakeWarehouse()
+        yield AsAdministrator()
+
+
+CREDENTIALS = ("SNOWFLAKE_ACCOUNT", "SNOWFLAKE_USER", "SNOWFLAKE_PASSWORD")
+
+
+@pytest.fixture(scope="module")
+def dags(snowflake: SnowflakeWarehouse) -> DagBag:
+    """Return the DAGs as Airflow parses them for Snowflake, where nobody has made the connection yet."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in CREDENTIALS:
+            patch.delenv(name)
+        get_settings.cache_clear()
+        bag = DagBag(PROJECT_ROOT / "dags")
+    get_settings.cache_clear()
+    assert bag.import_errors == {}
+    return bag
+
+
+@contextmanager
+def in_airflow(key: rsa.RSAPrivateKey, **variables: str) -> Iterator[None]:
+    """Have the environment of a task: the connection with an encrypted key, no account in SNOWFLAKE_*."""
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"hush"))
+    connection = {
+        "conn_type": "snowflake",
+        "login": "marketing_airflow",
+        "password": "hush",
+        "extra": {"account": "double", "private_key_content": base64.b64encode(pem).decode()},
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name in CREDENTIALS:
+            patch.delenv(name)
+        patch.setenv("AIRFLOW_CONN_SNOWFLAKE_DEFAULT", json.dumps(connection))
+        for name, value in variables.items():
+            patch.setenv(name, value)
+        get_settings.cache_clear()
+        yield
+    get_settings.cache_clear()
 
 
 @pytest.fixture(scope="module")
@@ -131,8 +202,8 @@ def query(warehouse: Warehouse, sql: str) -> Rows:
 @pytest.fixture(scope="module")
 def first_build(snowflake: SnowflakeWarehouse, shop: Path) -> str:
     """Load the files, build everything and return what dbt printed."""
-    load(snowflake, shop)
-    check_raw_tables(snowflake)
+    load(SnowflakeWarehouse(), shop)
+    check_raw_tables(SnowflakeWarehouse())
     return run_dbt("build")
 
 
@@ -184,8 +255,13 @@ def test_marts_are_those_of_duckdb(
 
 
 @pytest.fixture(scope="module")
-def second_build(snowflake: SnowflakeWarehouse, shop: Path, duckdb: DuckDBWarehouse) -> list[LoadResult]:
-    """Move customer 12347, lose a day of sales, and load and build again; return what was loaded."""
+def second_build(
+    snowflake: SnowflakeWarehouse, shop: Path, duckdb: DuckDBWarehouse, dags: DagBag, key: rsa.RSAPrivateKey
+) -> list[LoadResult]:
+    """Move customer 12347, lose a day of sales, stream two prices, and load and build again, as Airflow does.
+
+    Return what was loaded.
+    """
     file = shop / "CustomersData.csv"
     with file.open(encoding="utf-8", newline="") as text:
         rows = list(csv.reader(text))
@@ -195,9 +271,32 @@ def second_build(snowflake: SnowflakeWarehouse, shop: Path, duckdb: DuckDBWareho
     with file.open("w", encoding="utf-8", newline="") as text:
         csv.writer(text).writerows(rows)
     query(snowflake, f"delete from analytics.fct_sales where transaction_date = '{OUT_OF_RANGE}'")
-    results = load(snowflake, shop)
-    run_dbt("build", "--exclude-resource-type", "unit_test")
+    stream_two_prices()
+    producer: Any = dags.dags["marketing_pipeline"].get_task("transform.dbt_producer_watcher")
+    with in_airflow(key, AIRFLOW_CTX_DAG_ID="marketing_pipeline", AIRFLOW_CTX_TASK_ID=producer.task_id):
+        results = load(get_warehouse(), shop)
+        with producer.profile_config.ensure_profile() as (profile, secrets):
+            flags = ("--profiles-dir", str(profile.parent), "--target", producer.profile_config.target_name)
+            run_dbt("build", "--exclude-resource-type", "unit_test", *flags, **secrets)
     return results
+
+
+def stream_two_prices() -> None:
+    """Store two events as the consumer does, with the user that only loads."""
+    partition, one = TopicPartition(PRICES_TOPIC, 0), Batch(generation=1)
+    events = [price(number, observed_at=f"2025-06-15T15:0{number}:00Z").value or b"" for number in (1, 2)]
+    records = [
+        ConsumerRecord(*partition, offset, 1_750_000_000_000, 0, None, event, None, 0, len(event), ())
+        for offset, event in enumerate(events)
+    ]
+    one.add(partition, records, 10_000)
+    one.move(partition, 0, 2)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SNOWFLAKE_USER", "marketing_streaming")
+        sink = get_sink(Settings(warehouse="snowflake"))
+        sink.prepare()
+        sink.register({partition: 0})
+        sink.store(one)
 
 
 def test_only_the_changed_file_is_loaded_again(
@@ -256,34 +355,45 @@ SEGMENT_TABLES = {
 }
 
 
-def test_segments_are_trained_seeded_and_marted_as_on_duckdb(
+def test_streamed_events_are_staged(snowflake: SnowflakeWarehouse, second_build: list[LoadResult]) -> None:
+    assert query(snowflake, "select event_id from streaming.stg_bitcoin order by 1") == [
+        ("event-1",),
+        ("event-2",),
+    ]
+    assert query(snowflake, "select next_offset from streaming.kafka_offsets") == [(2,)]
+
+
+@pytest.mark.usefixtures("second_build")
+def test_segments_are_trained_seeded_and_marted_as_on_duckdb(  # noqa: PLR0917 (fixtures)
     snowflake: SnowflakeWarehouse,
     duckdb: DuckDBWarehouse,
-    second_build: list[LoadResult],
+    dags: DagBag,
+    key: rsa.RSAPrivateKey,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """One model for both; on the double its segments go in twice, by dbt and by the bulk loader."""
     for name in ("BOOTSTRAP_REFITS", "SEEDS", "SELECTION_REFITS"):
         monkeypatch.setattr(evaluation, name, 2)
-    features = load_features(snowflake)
-    assert features.fingerprint() == load_features(duckdb).fingerprint()
-    registry = Registry(tmp_path / "registry")
-    train(features, registry, force=True)
-
-    def retrained(settings: Settings, largest_seed: int) -> None:
-        reseed(str(tmp_path / "registry"), settings, largest_seed)
-
-    retrained(Settings(warehouse="snowflake"), largest_seed=LARGEST_SEED)
-    by_dbt = query(snowflake, "select * from analytics.customer_segments order by customer_id")
-    retrained(Settings(warehouse="snowflake"), largest_seed=10)
-    assert query(snowflake, "select * from analytics.customer_segments order by customer_id") == by_dbt
+    registry = str(tmp_path / "registry")
+    monkeypatch.setenv("ML_REGISTRY", registry)
+    task: Callable[[str], Any] = dags.dags["segment_retraining"].get_task
     marts = ("build", "--select", "tag:segment_marts", "--exclude-resource-type", "unit_test")
+    seeded = "select * from analytics.customer_segments order by customer_id"
+
+    with in_airflow(key, AIRFLOW_CTX_DAG_ID="segment_retraining"):
+        version = task("fit").python_callable(params={"k": 5, "dry_run": False, "force": True})
+        task("register").python_callable(version)
+        task("reseed").python_callable()
+        by_dbt = query(snowflake, seeded)
+        reseed(registry, largest_seed=10)
+        assert query(snowflake, seeded) == by_dbt
     run_dbt(*marts)
-    retrained(Settings(warehouse="duckdb", duckdb_path=duckdb.path), largest_seed=LARGEST_SEED)
+    reseed(registry, Settings(warehouse="duckdb", duckdb_path=duckdb.path))
     own = {"DBT_TARGET_PATH": str(tmp_path / "target"), "DBT_LOG_PATH": str(tmp_path / "logs")}
     run_dbt(*marts, WAREHOUSE="duckdb", DUCKDB_PATH=str(duckdb.path), **own)
 
+    assert load_features(snowflake).fingerprint() == load_features(duckdb).fingerprint()
     for table, columns in SEGMENT_TABLES.items():
         everything = f"select {columns} from {table} order by 1, 2, 3, 4"
         assert len(query(snowflake, everything)) >= 5
@@ -314,9 +424,33 @@ def test_every_statement_that_dbt_sent_is_snowflakes(second_build: list[LoadResu
     one_of_each = [sql for sql in changing if "dbt_run_results" not in sql] + [recording]
 
     assert complaints(sent, thorough=False) == []
+    tags = [
+        json.loads(found[1])
+        for sql in sent
+        if (found := re.match(r"alter session set query_tag = '(.*)'", sql))
+    ]
+    assert {
+        "app": "marketing-insights",
+        "dag": "marketing_pipeline",
+        "task": "transform.dbt_producer_watcher",
+        "run": "",
+        "node": "model.marketing_insights.fct_sales",
+    } in tags
+    for table in ("fct_sales", "stg_bitcoin", "customer_snapshot"):
+        assert created(sent, table) == {"permanent"}
+    for table in ("dim_customer", "fct_orders", "base_online_sales"):
+        assert created(sent, table) == {"transient"}
+    assert any(re.search(r"alter\s+table \S+fct_sales cluster by \(transaction_date\)", sql) for sql in sent)
     for statement in ("delete from", "insert into", "merge into"):
         assert any(statement in sql for sql in one_of_each)
     assert complaints(one_of_each) == []
+
+
+def created(sent: list[str], table: str) -> set[str]:
+    """Return which kinds of table dbt made of that name."""
+    create = re.compile(rf"create or replace\s+(transient\s+)?table \S+\.{table}\s")
+    found = [match for sql in sent if (match := create.search(sql))]
+    return {"transient" if match[1] else "permanent" for match in found}
 
 
 TRICKY = '''CustomerID,Gender,Location,Tenure_Months
@@ -441,18 +575,51 @@ def test_secrets_stay_out_of_the_log(
 
 def test_airflows_connection_serves_where_no_account_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SNOWFLAKE_ACCOUNT", raising=False)
+    monkeypatch.setenv("AIRFLOW_CTX_DAG_ID", "marketing_pipeline")
+    monkeypatch.setenv("AIRFLOW_CTX_TASK_ID", "ingest")
+    monkeypatch.setenv("SNOWFLAKE_STATEMENT_TIMEOUT_SECONDS", "60")
     monkeypatch.setenv(
         "AIRFLOW_CONN_SNOWFLAKE_DEFAULT",
-        '{"conn_type": "snowflake", "login": "loader", "password": "a-secret",'
-        ' "extra": {"account": "acme-shop"}}',
+        '{"conn_type": "snowflake", "login": "airflow", "password": "a-secret",'
+        ' "extra": {"account": "acme-shop", "role": "ACCOUNTADMIN", "warehouse": "BIG"}}',
     )
 
     arguments = connect_arguments()
 
-    assert (arguments["account"], arguments["user"]) == ("acme-shop", "loader")
+    assert (arguments["account"], arguments["user"]) == ("acme-shop", "airflow")
     assert arguments["database"] == "MARKETING_INSIGHTS_DB"
     assert arguments["paramstyle"] == "qmark"
-    assert arguments["session_parameters"]["TIMEZONE"] == "UTC"
+    assert arguments["session_parameters"] == {
+        "TIMEZONE": "UTC",
+        "QUERY_TAG": '{"app": "marketing-insights", "dag": "marketing_pipeline", "task": "ingest"}',
+        "STATEMENT_TIMEOUT_IN_SECONDS": 60,
+    }
+
+
+@pytest.mark.parametrize("account", ["acme-shop", ""], ids=["from variables", "from the connection"])
+def test_each_work_has_its_role_and_warehouse(monkeypatch: pytest.MonkeyPatch, account: str) -> None:
+    for name in [name for name in os.environ if name.startswith("SNOWFLAKE_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("SNOWFLAKE_ACCOUNT", account)
+    monkeypatch.setenv(
+        "AIRFLOW_CONN_SNOWFLAKE_DEFAULT",
+        '{"conn_type": "snowflake", "login": "me", "extra": {"role": "ACCOUNTADMIN", "warehouse": "BIG"}}',
+    )
+
+    loads, builds = connect_arguments("loader"), connect_arguments("transformer")
+
+    assert (loads["role"], loads["warehouse"]) == ("LOADER", "LOADING")
+    assert (builds["role"], builds["warehouse"]) == ("TRANSFORMER", "TRANSFORMING")
+
+
+def test_outside_airflow_the_tag_names_the_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AIRFLOW_CTX_DAG_ID", raising=False)
+
+    tag = json.loads(query_tag())
+
+    assert tag["app"] == "marketing-insights"
+    assert tag["program"]
+    assert "dag" not in tag
 
 
 def test_neither_variables_nor_connection_is_one_clear_sentence(monkeypatch: pytest.MonkeyPatch) -> None:

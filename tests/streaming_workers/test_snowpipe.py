@@ -28,8 +28,7 @@ from snowflake.ingest.streaming import (
 )
 from structlog.testing import capture_logs
 
-from include.settings import PROJECT_ROOT, Settings
-from include.warehouse.snowflake import SnowflakeSettings
+from include.settings import PROJECT_ROOT, Settings, SnowflakeSettings
 from streaming_workers.consumer import Consumer
 from streaming_workers.events import STREAMS
 from streaming_workers.settings import ConsumerSettings

@@ -27,7 +27,9 @@
 {% macro record_run_results(results) -%}
     {%- set relevant = results | selectattr('node', 'defined') | list -%}
     {%- if execute and flags.WHICH in ('build', 'run', 'test', 'seed', 'snapshot') and relevant -%}
-        {%- do run_query('create schema if not exists ' ~ run_results_relation().include(identifier=false)) -%}
+        {%- if not adapter.check_schema_exists(target.database, run_results_relation().schema) -%}
+            {%- do adapter.create_schema(run_results_relation().include(identifier=false)) -%}
+        {%- endif -%}
         {%- do run_query(
             'create table if not exists ' ~ run_results_relation() ~ ' (invocation_id varchar, node_id varchar,'
             ~ ' resource_type varchar, status varchar, execution_seconds decimal(18, 3), rows_affected bigint,'

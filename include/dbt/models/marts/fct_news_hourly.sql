@@ -4,6 +4,7 @@
         incremental_strategy='delete+insert',
         unique_key='event_hour',
         on_schema_change='fail',
+        transient=false,
         tags=['streaming'],
     )
 }}

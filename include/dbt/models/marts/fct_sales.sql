@@ -3,6 +3,8 @@
         materialized='incremental',
         incremental_strategy='replace_range',
         on_schema_change='fail',
+        transient=false,
+        cluster_by='transaction_date',
         meta={'rebuild': {'source': 'int_sales_priced', 'date_column': 'transaction_date'}},
     )
 }}

@@ -1,0 +1,254 @@
+"""What an account gets, and what is checked of it: bootstrap, tear-down, and the check of every privilege."""
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import sqlglot
+from snowflake import connector
+from sqlfluff.core import FluffConfig, Linter
+from sqlglot import exp
+from typer.testing import CliRunner
+
+from include.settings import get_settings
+from include.warehouse import Role
+from include.warehouse.check import app
+from include.warehouse.snowflake import FILE_FORMAT, SnowflakeWarehouse
+from streaming_workers.sinks import get_sink
+from tests.doubles.snowflake_double import BOOTSTRAP, TEARDOWN, SnowflakeDouble, start_double
+
+KEYS = {f"{user}_public_key": "MIIB" for user in ("airflow", "streaming", "reporting")}
+# What sqlglot takes only as the text of some command. sqlfluff, which has a grammar for each, reads them, and
+# tests/doubles answers them: fakesnow has no account around its databases.
+ONLY_SQLFLUFF_READS = {
+    "create role",
+    "create user",
+    "alter user",
+    "drop user",
+    "grant role",
+    "grant select on all",
+    "grant select on future",
+    "alter warehouse",
+    "create resource monitor",
+    "drop resource monitor",
+}
+
+Run = Callable[[str], None]
+
+
+@pytest.fixture(scope="module")
+def double() -> Iterator[SnowflakeDouble]:
+    """Start a double that was bootstrapped twice, and lead the product to it with Airflow's user."""
+    with start_double() as running, pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("SNOWFLAKE_")]:
+            patch.delenv(name)
+        for name, value in running.environment("marketing_airflow").items():
+            patch.setenv(name, value)
+        get_settings.cache_clear()
+        running.run_script(BOOTSTRAP, **KEYS)
+        running.run_script(BOOTSTRAP, **KEYS)
+        yield running
+    get_settings.cache_clear()
+
+
+@pytest.fixture
+def run(double: SnowflakeDouble) -> Iterator[Run]:
+    """Return a function that runs a statement as an administrator; a test leaves all as it was."""
+    with connector.connect(**double.connect_arguments(role="ACCOUNTADMIN", schema=None)) as connection:
+        yield lambda sql: connection.cursor().execute(sql) and None
+
+
+def check() -> tuple[int, str]:
+    done = CliRunner().invoke(app)
+    return done.exit_code, done.output
+
+
+@pytest.mark.parametrize("file", [BOOTSTRAP, TEARDOWN], ids=lambda file: file.name)
+def test_scripts_are_snowflakes_sql(file: Path) -> None:
+    text = file.read_text(encoding="utf-8")
+    linter = Linter(config=FluffConfig(overrides={"dialect": "snowflake", "templater": "raw"}))
+
+    assert linter.parse_string(text).violations == []
+    for statement in sqlglot.parse(text, read="snowflake"):
+        if isinstance(statement, exp.Command):
+            sql = " ".join(re.sub(r"/\*.*?\*/", "", statement.sql(), flags=re.DOTALL).split()).lower()
+            assert sql.startswith(tuple(ONLY_SQLFLUFF_READS)), sql
+
+
+def test_no_key_stands_in_the_scripts() -> None:
+    text = BOOTSTRAP.read_text(encoding="utf-8")
+
+    keys = re.findall(r"rsa_public_key = '(.*)'", text)
+    assert keys == [f"<% {name} %>" for name in KEYS]
+    assert "password" not in text.lower()
+
+
+def test_everything_is_there_after_a_bootstrap(double: SnowflakeDouble) -> None:
+    code, output = check()
+
+    assert code == 0, output
+    assert "missing" not in output
+    assert len(re.findall(r"^ok +(LOADER|TRANSFORMER) ", output, re.MULTILINE)) > 30
+
+
+@pytest.mark.parametrize(
+    ("revoke", "line", "remedy"),
+    [
+        (
+            "revoke create view on schema marketing_insights_db.staging from role transformer",
+            "TRANSFORMER  CREATE VIEW on schema MARKETING_INSIGHTS_DB.STAGING",
+            "grant create view on schema MARKETING_INSIGHTS_DB.STAGING to role TRANSFORMER",
+        ),
+        (
+            "revoke usage on warehouse loading from role loader",
+            "LOADER       USAGE on warehouse LOADING",
+            "grant usage on warehouse LOADING to role LOADER",
+        ),
+        (
+            "revoke select on future tables in schema marketing_insights_db.raw from role transformer",
+            "TRANSFORMER  SELECT on future tables of LOADER in schema MARKETING_INSIGHTS_DB.RAW",
+            "grant select on future tables in schema MARKETING_INSIGHTS_DB.RAW to role TRANSFORMER",
+        ),
+        (
+            "revoke select on all tables in schema marketing_insights_db.streaming from role transformer",
+            "TRANSFORMER  SELECT on all tables of LOADER in schema MARKETING_INSIGHTS_DB.STREAMING"
+            ", not on MARKETING_INSIGHTS_DB.STREAMING.BITCOIN_PRICES_RAW",
+            "grant select on all tables in schema MARKETING_INSIGHTS_DB.STREAMING to role TRANSFORMER",
+        ),
+    ],
+    ids=["schema", "warehouse", "future tables", "existing tables"],
+)
+def test_what_is_missing_is_named_and_its_remedy_mends_it(
+    run: Run, revoke: str, line: str, remedy: str
+) -> None:
+    run(revoke)
+
+    code, output = check()
+
+    assert code == 1
+    assert f"missing {line}\n        {remedy};\n" in output
+    assert output.count("missing ") == 1
+    run(remedy)
+    assert check()[0] == 0
+
+
+def test_every_grant_of_the_bootstrap_is_looked_at_and_no_other(run: Run) -> None:
+    """Without any of them the check asks for exactly those that the bootstrap makes."""
+    text = re.sub(r"--.*", "", BOOTSTRAP.read_text(encoding="utf-8"))
+    granted = {
+        f"grant {privilege.strip()} {rest.lower()}"
+        for privileges, rest in re.findall(
+            r"^grant (.*) (on .* to role (?:loader|transformer));", text, re.MULTILINE
+        )
+        for privilege in privileges.split(",")
+    }
+    for statement in granted:
+        run(statement.replace("grant", "revoke", 1).replace(" to role", " from role"))
+
+    code, output = check()
+    asked_for = {
+        line.strip(" ;\n").lower() for line in output.splitlines() if line.startswith("        grant")
+    }
+
+    assert code == 1
+    only_for_the_bootstrap_itself = (
+        "grant create file format on schema marketing_insights_db.raw to role loader"
+    )
+    no_table_there = {
+        "grant select on all tables in schema marketing_insights_db.raw to role transformer",
+        "grant select on all tables in schema marketing_insights_db.streaming to role loader",
+    }
+    assert asked_for == granted - {only_for_the_bootstrap_itself} - no_table_there
+    for statement in granted:
+        run(statement)
+
+
+def test_a_role_that_the_user_lacks_is_one_sentence(run: Run) -> None:
+    run("revoke role transformer from user marketing_airflow")
+
+    code, output = check()
+
+    assert code == 2
+    assert "as marketing_airflow with role TRANSFORMER" in output
+    assert "not granted to this user" in output
+    run("grant role transformer to user marketing_airflow")
+
+
+def test_on_duckdb_the_file_must_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, double: SnowflakeDouble
+) -> None:
+    monkeypatch.setenv("WAREHOUSE", "duckdb")
+    monkeypatch.setenv("DUCKDB_PATH", str(tmp_path / "shop.duckdb"))
+    get_settings.cache_clear()
+    assert check() == (0, f"ok      duckdb       opens {tmp_path}/shop.duckdb for writing\n")
+
+    (tmp_path / "shop.duckdb").write_bytes(b"no database" * 1000)
+    code, output = check()
+    get_settings.cache_clear()
+
+    assert code == 2
+    assert output.startswith(f"{tmp_path}/shop.duckdb does not open: ")
+
+
+def test_the_check_leaves_nothing_behind(double: SnowflakeDouble, run: Run) -> None:
+    check()
+
+    with SnowflakeWarehouse().session() as session:
+        assert (
+            session.execute("select table_name from information_schema.tables where table_name like 'CHECK%'")
+            == []
+        )
+
+
+def test_the_streams_tables_are_those_of_the_sink(double: SnowflakeDouble) -> None:
+    sink = get_sink()
+    columns = (
+        "select table_name, column_name, data_type, is_nullable from information_schema.columns"
+        " where table_schema = 'STREAMING' order by table_name, ordinal_position"
+    )
+    with SnowflakeWarehouse().session() as session:
+        bootstrapped = session.execute(columns)
+        for table in ("bitcoin_prices_raw", "news_events_raw", "kafka_offsets"):
+            session.execute(f"drop table streaming.{table}")
+    sink.prepare()
+
+    with SnowflakeWarehouse().session() as session:
+        assert session.execute(columns) == bootstrapped
+    assert len(bootstrapped) == 8 + 8 + 4
+
+
+def test_the_file_format_is_that_of_ingestion() -> None:
+    found = re.search(r"ingestion_csv\n(.*?);", BOOTSTRAP.read_text(encoding="utf-8"), re.DOTALL)
+
+    assert found
+    assert " ".join(found[1].split()) == FILE_FORMAT
+
+
+@pytest.mark.parametrize(
+    ("role", "statement"),
+    [
+        ("loader", "create view staging.mine as select 1 as n"),
+        ("loader", "create schema mine"),
+        ("transformer", "delete from streaming.kafka_offsets"),
+        ("transformer", "drop table streaming.news_events_raw"),
+        ("transformer", "create schema if not exists raw"),
+    ],
+)
+def test_a_role_may_do_no_more_than_its_work(double: SnowflakeDouble, role: Role, statement: str) -> None:
+    with (
+        SnowflakeWarehouse(role).session() as session,
+        pytest.raises(connector.errors.ProgrammingError, match="Insufficient privileges"),
+    ):
+        session.execute(statement)
+
+
+def test_the_teardown_leaves_nothing(run: Run, double: SnowflakeDouble) -> None:
+    double.run_script(TEARDOWN)
+
+    with connector.connect(
+        **double.connect_arguments(role="ACCOUNTADMIN", database=None, schema=None)
+    ) as connection:
+        databases = connection.cursor().execute("show databases").fetchall()
+    assert "MARKETING_INSIGHTS_DB" not in str(databases)
