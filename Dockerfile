@@ -12,7 +12,7 @@ RUN /usr/local/bin/install-system-packages
 # The image's own Airflow build (3.3.2+astro.n) stays: a lock that asks for another Airflow stops here.
 COPY requirements.txt .
 RUN uv pip freeze --system | grep -E '^apache-airflow(-core|-task-sdk)?==' > /tmp/image-airflow.txt \
-    && uv pip install --system --no-cache --constraint /tmp/image-airflow.txt --requirement requirements.txt \
+    && uv pip install --system --no-cache --compile-bytecode --constraint /tmp/image-airflow.txt --requirement requirements.txt \
     && rm /tmp/image-airflow.txt
 
 # Mount points of the named volumes: a new volume takes over the owner and mode that it finds here.

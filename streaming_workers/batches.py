@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from aiokafka import ConsumerRecord, TopicPartition
 
-from streaming_workers.events import STREAMS
+from streaming_workers.events import STREAMS, Stream
 from streaming_workers.validation import InvalidEventError, parse_event
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -31,17 +31,23 @@ class Rejected:
     error: InvalidEventError
 
 
-ROW_COLUMNS = (
-    "event_id",
-    "event_timestamp",
-    "payload",
-    "kafka_topic",
-    "kafka_partition",
-    "kafka_offset",
-    "kafka_timestamp",
-)
-EventRow = tuple[str, datetime, str, str, int, int, datetime | None]
-"""A row of a raw table, in the order of ROW_COLUMNS; `ingested_at` is the sink's to add."""
+@dataclass
+class EventRows:
+    """Rows of a stream's raw table, one list a column, all of one length.
+
+    `kafka_topic` and `ingested_at`, which all rows of a batch share, are the sink's to add.
+    """
+
+    event_id: list[str] = field(default_factory=list)
+    event_timestamp: list[datetime] = field(default_factory=list)
+    payload: list[str] = field(default_factory=list)
+    kafka_partition: list[int] = field(default_factory=list)
+    kafka_offset: list[int] = field(default_factory=list)
+    kafka_timestamp: list[datetime | None] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.event_id)
 
 
 @dataclass
@@ -49,7 +55,7 @@ class Batch:
     """Messages of one assignment of partitions, in the order of each partition."""
 
     generation: int
-    rows: dict[str, list[EventRow]] = field(default_factory=lambda: defaultdict(list))
+    rows: dict[Stream, EventRows] = field(default_factory=lambda: defaultdict(EventRows))
     moves: dict[TopicPartition, OffsetMove] = field(default_factory=dict)
     rejected: dict[TopicPartition, list[Rejected]] = field(default_factory=lambda: defaultdict(list))
     kafka_timestamps: list[int] = field(default_factory=list)
@@ -64,18 +70,21 @@ class Batch:
 
     def add(self, partition: TopicPartition, records: Sequence[ConsumerRecord], max_event_bytes: int) -> None:
         """Take in messages of a partition: valid events become rows, the others dead letters."""
-        topic, number = partition
-        stream = STREAMS[topic]
-        rows = self.rows[stream.table]
+        stream = STREAMS[partition.topic]
+        rows = self.rows[stream]
         for record in records:
             try:
                 event_id, event_timestamp, payload = parse_event(stream, record.value, max_event_bytes)
             except InvalidEventError as error:
                 self.rejected[partition].append(Rejected(record, error))
                 continue
-            time_ms, offset = record.timestamp, record.offset
-            rows.append((event_id, event_timestamp, payload, topic, number, offset, message_time(time_ms)))
-            self.kafka_timestamps.append(time_ms)
+            rows.event_id.append(event_id)
+            rows.event_timestamp.append(event_timestamp)
+            rows.payload.append(payload)
+            rows.kafka_offset.append(record.offset)
+            rows.kafka_timestamp.append(message_time(record.timestamp))
+            self.kafka_timestamps.append(record.timestamp)
+        rows.kafka_partition.extend([partition.partition] * (len(rows) - len(rows.kafka_partition)))
         self.messages += len(records)
         self.bytes += sum(len(record.value or b"") for record in records)
 

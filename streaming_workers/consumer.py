@@ -27,7 +27,7 @@ from streaming_workers.dead_letter_topic import DeadLetterWriter
 from streaming_workers.events import STREAMS
 from streaming_workers.logs import configure_logs
 from streaming_workers.monitoring import MonitoringError, monitoring
-from streaming_workers.progress import Progress
+from streaming_workers.progress import WATCH_SECONDS, Progress
 from streaming_workers.reader import Reader
 from streaming_workers.settings import ConsumerSettings, KafkaSettings
 from streaming_workers.sinks import Sink, get_sink
@@ -42,7 +42,6 @@ HEARTBEAT_MS = 1000
 NEW_PARTITIONS_SEEN_MS = 30_000
 # aiokafka leaves the group where nobody polls for so long; a warehouse that is down is no reason to leave.
 POLL_INTERVAL_MS = 2**31 - 1
-WATCH_SECONDS = 2
 RESTART_SECONDS = 2
 FINISH_SECONDS = 2
 COMMIT_SECONDS = 0.5
@@ -206,7 +205,7 @@ def main() -> int:
         try:
             settings, kafka = ConsumerSettings(), KafkaSettings()
             kafka.client_arguments()  # a certificate that cannot be read is an error now, not an outage later
-            consumer = Consumer(settings, kafka, get_sink())
+            consumer = Consumer(settings, kafka, get_sink(consumer=settings))
             stack.enter_context(monitoring(settings.metrics_port, consumer.health))
         except (ValueError, OSError, MonitoringError) as error:
             log.error("a setting cannot be used", error=str(error))  # noqa: TRY400 (a traceback says no more)

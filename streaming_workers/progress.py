@@ -15,6 +15,7 @@ from streaming_workers.batches import Batch
 
 LATENCY_BUCKETS = (0.1, 0.25, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 30, 60, 300, 1800, 3600)
 PARTITION = ("topic", "partition")
+WATCH_SECONDS = 2  # between two looks at the lag
 
 
 class LatencyHistogram(Collector):
@@ -61,6 +62,9 @@ DEAD_LETTERS = Counter("consumer_dead_letters", "Messages written to the dead le
 LOST = Counter("consumer_lost_messages", "Messages that Kafka deleted before they were read.", ["topic"])
 RETRIES = Counter("consumer_retries", "Tries to reach the sink or the dead letters that failed.", ["error"])
 CONFLICTS = Counter("consumer_conflicts", "Batches given up since another consumer has the partition.")
+SNOWPIPE_REJECTED = Counter(
+    "consumer_snowpipe_rejected_rows", "Rows that Snowpipe Streaming rejected, stored by SQL instead."
+)
 LAST_PROGRESS = Gauge("consumer_last_progress_timestamp_seconds", "When a batch was last stored.")
 LATENCY = LatencyHistogram(
     "consumer_event_latency_seconds", "Seconds from Kafka's time of an event to its commit.", LATENCY_BUCKETS
@@ -129,8 +133,8 @@ class Progress:
                     self._partitions[partition].next_offset = move.next
                     self._partitions[partition].since = now
                     NEXT_OFFSET.labels(*partition).set(move.next)
-        for table, rows in batch.rows.items():
-            ROWS.labels(table).inc(len(rows))
+        for stream, rows in batch.rows.items():
+            ROWS.labels(stream.table).inc(len(rows))
         BATCHES.inc()
         STORE_SECONDS.observe(seconds)
         LAST_PROGRESS.set_to_current_time()
@@ -161,14 +165,15 @@ class Progress:
         with self._lock:
             if self._refused:
                 return next(iter(self._refused.values()))
-            if (silence := now - self._lag_known) > self._stall_seconds:
-                return self._reason(f"the lag is unknown for {silence:.0f} s")
             if found := self._stalled(now):
                 (topic, number), one = found
                 return self._reason(
                     f"{topic} partition {number}: {one.lag} messages wait, none stored for"
                     f" {now - one.since:.0f} s"
                 )
+            # Looks are apart, so silence between them is not yet one.
+            if (silence := now - self._lag_known) > self._stall_seconds + 3 * WATCH_SECONDS:
+                return self._reason(f"the lag is unknown for {silence:.0f} s")
         return None
 
     @property

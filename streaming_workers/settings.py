@@ -116,6 +116,10 @@ class ConsumerSettings(BaseSettings):
     stall_seconds: float = Field(
         120, gt=0, description="/healthz turns red when there is lag and nothing was stored for this long."
     )
+    snowflake_sink: Literal["sql", "snowpipe"] = Field(
+        "sql",
+        description="How events get into Snowflake: one transaction a batch, or Snowpipe Streaming.",
+    )
     metrics_port: int = Field(9109, ge=0, lt=65536, description="Port of /metrics and /healthz; 0: none.")
 
 

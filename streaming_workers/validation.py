@@ -32,13 +32,13 @@ def parse_event(stream: Stream, value: bytes | None, max_bytes: int) -> ValidEve
     if len(value) > max_bytes:
         raise InvalidEventError(f"the message has {len(value)} bytes, more than the {max_bytes} allowed")
     try:
-        event = stream.event.model_validate_json(value)
+        fields = stream.fields.validator.validate_json(value)
         # pydantic takes these for numbers, JSON has no such thing; a single letter is looked for much faster.
         if (b"N" in value and b"NaN" in value) or (b"I" in value and b"Infinity" in value):
             json.loads(value, parse_constant=_refuse_constant)
     except ValidationError as error:
         raise InvalidEventError(_complaints(error)) from error
-    return ValidEvent(event.event_id, event.event_timestamp, value.decode())
+    return ValidEvent(fields["event_id"], fields[stream.timestamp_field], value.decode())
 
 
 def _refuse_constant(name: str) -> NoReturn:

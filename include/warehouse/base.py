@@ -48,12 +48,18 @@ class Session(ABC):
 
     @abstractmethod
     def insert_rows(
-        self, table: str, columns: Mapping[str, Sequence[Any]], json_columns: Collection[str] = ()
+        self,
+        table: str,
+        columns: Mapping[str, Sequence[Any]],
+        *,
+        constants: Mapping[str, Any] | None = None,
+        json_columns: Collection[str] = (),
     ) -> None:
         """Append rows in bulk, given as one list of values a column; all lists are of one length.
 
         A column holds text, whole numbers or aware times, and None; a column named in `json_columns` holds
-        JSON as text. Call it inside `transaction()`: on Snowflake a large load is several statements.
+        JSON as text. `constants` are further columns, of one value each. Call it inside `transaction()`: on
+        Snowflake a large load is several statements.
         """
 
     @contextmanager

@@ -152,19 +152,26 @@ class SnowflakeSession(Session):
         return rows
 
     def insert_rows(
-        self, table: str, columns: Mapping[str, Sequence[Any]], json_columns: Collection[str] = ()
+        self,
+        table: str,
+        columns: Mapping[str, Sequence[Any]],
+        *,
+        constants: Mapping[str, Any] | None = None,
+        json_columns: Collection[str] = (),
     ) -> None:
         """See Session; one statement with one bound value per MAX_BOUND_BYTES of rows."""
-        values = ", ".join(
+        constants = constants or {}
+        unpacked = (
             _unpacked(position, name, values, json_columns)
             for position, (name, values) in enumerate(columns.items())
         )
         statement = (
-            f"insert into {table} ({', '.join(columns)})"  # noqa: S608 (our names)
-            f" select {values} from table(flatten(input => parse_json(?))) as new_rows"
+            f"insert into {table} ({', '.join([*constants, *columns])})"  # noqa: S608 (our names)
+            f" select {', '.join([*('?' for _ in constants), *unpacked])}"
+            " from table(flatten(input => parse_json(?))) as new_rows"
         )
         for chunk in _json_arrays(zip(*columns.values(), strict=True)):
-            self.execute(statement, [chunk])
+            self.execute(statement, [*constants.values(), chunk])
 
     def _remove(self, path: str) -> None:
         """Empty the path; a file that stays there is never loaded again, so failing to is no failure."""

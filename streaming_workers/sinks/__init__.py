@@ -1,9 +1,13 @@
-"""Where the consumer stores events; a further one (Snowpipe Streaming, say) is named here."""
+"""Where the consumer stores events: which sink, by the settings."""
+
+from functools import partial
 
 import duckdb
 
 from include.settings import Settings, get_settings
+from include.warehouse import Warehouse
 from include.warehouse.duckdb import DuckDBWarehouse
+from streaming_workers.settings import ConsumerSettings
 from streaming_workers.sinks.base import OffsetConflictError, Sink, SinkError
 from streaming_workers.sinks.warehouse import Dialect, WarehouseSink
 
@@ -13,20 +17,39 @@ __all__ = ["OffsetConflictError", "Sink", "SinkError", "get_sink"]
 LOCK_TIMEOUT_SECONDS = 0.5
 
 
-def get_sink(settings: Settings | None = None) -> Sink:
-    """Return the sink of the warehouse that the setting WAREHOUSE names; nothing is opened yet."""
+def get_sink(settings: Settings | None = None, consumer: ConsumerSettings | None = None) -> Sink:
+    """Return the sink of the warehouse that the setting WAREHOUSE names; nothing is opened yet.
+
+    Raises ValueError where a setting that the sink needs is missing.
+    """
     settings = settings or get_settings()
     if settings.warehouse == "duckdb":
-        import pyarrow  # type: ignore[import-untyped]  # noqa: F401, PLC0415 (or the first batch waits for it)
-
-        warehouse = DuckDBWarehouse(settings.duckdb_path, LOCK_TIMEOUT_SECONDS)
+        warehouse = DuckDBWarehouse(settings.duckdb_path, LOCK_TIMEOUT_SECONDS, threads=1)
+        errors: tuple[type[Exception], ...] = (duckdb.Error, OSError)
+        json_type = "json using compression zstd"  # DuckDB would try every compression at each checkpoint
         return WarehouseSink(
-            warehouse,
-            Dialect("json", "timestamp with time zone", (duckdb.Error, OSError), keeps_session=False),
+            warehouse, Dialect(json_type, "timestamp with time zone", errors, keeps_session=False)
         )
     from snowflake.connector.errors import Error  # noqa: PLC0415 (the connector is slow to import)
 
     from include.warehouse.snowflake import NotConfiguredError, SnowflakeWarehouse  # noqa: PLC0415
 
     errors = (Error, NotConfiguredError, OSError)
-    return WarehouseSink(SnowflakeWarehouse(), Dialect("variant", "timestamp_tz", errors, keeps_session=True))
+    dialect = Dialect("variant", "timestamp_tz", errors, keeps_session=True)
+    if (consumer or ConsumerSettings()).snowflake_sink == "sql":
+        return WarehouseSink(SnowflakeWarehouse(), dialect)
+    return _snowpipe_sink(SnowflakeWarehouse(), dialect)
+
+
+def _snowpipe_sink(warehouse: Warehouse, dialect: Dialect) -> Sink:
+    """Return the sink of Snowpipe Streaming; raises ValueError where it could not log in."""
+    from include.warehouse.snowflake import SnowflakeSettings  # noqa: PLC0415
+    from streaming_workers.sinks.snowpipe import SnowpipeSink, snowpipe_client  # noqa: PLC0415 (30 MB)
+
+    login = SnowflakeSettings()
+    if not (login.account and login.user and login.private_key_path):
+        raise ValueError(
+            "CONSUMER_SNOWFLAKE_SINK=snowpipe needs SNOWFLAKE_ACCOUNT, SNOWFLAKE_USER and"
+            " SNOWFLAKE_PRIVATE_KEY_PATH: Snowpipe Streaming takes no password"
+        )
+    return SnowpipeSink(warehouse, dialect, partial(snowpipe_client, login))

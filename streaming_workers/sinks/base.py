@@ -9,15 +9,18 @@ from streaming_workers.batches import Batch
 
 
 class SinkError(Exception):
-    """The sink could not do it, now or until somebody helps; nothing was stored. The message says why."""
+    """The sink could not do it, now or until somebody helps; no offset moved. The message says why."""
 
 
 class OffsetConflictError(Exception):
-    """A stored offset is not the expected one: another consumer has the partition. Nothing was stored."""
+    """A stored offset is not the expected one, or the hold on a partition is lost: another consumer has it.
+
+    The stored offsets did not move; the partition is to be read anew from them.
+    """
 
 
 class Sink(ABC):
-    """Stores events and, in the same transaction, how far each partition was read.
+    """Stores events, and how far each partition was read: whatever happens, each event once.
 
     Every method blocks and may raise SinkError; all may be called again after any error.
     """
@@ -36,7 +39,8 @@ class Sink(ABC):
 
     @abstractmethod
     def store(self, batch: Batch) -> None:
-        """Store the rows of the batch and its moves of the offsets, all or nothing.
+        """Store the rows of the batch and its moves of the offsets.
 
+        After any error the offsets are where they were; rows that are there already are not stored again.
         Raises OffsetConflictError where one stored offset is not the expected one.
         """

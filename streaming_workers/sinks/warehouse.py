@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from aiokafka import TopicPartition
 
 from include.warehouse import Session, Warehouse
-from streaming_workers.batches import ROW_COLUMNS, Batch
+from streaming_workers.batches import Batch
 from streaming_workers.events import STREAMS
 from streaming_workers.sinks.base import OffsetConflictError, Sink, SinkError
 
@@ -75,10 +75,12 @@ class WarehouseSink(Sink):
         """See Sink; the offsets come last, so that their lock, which others wait for, is held briefly."""
         with self._session() as session, session.transaction():
             now = datetime.now(UTC)
-            for table, rows in batch.rows.items():
+            for stream, rows in batch.rows.items():
                 if rows:
-                    columns = dict(zip(ROW_COLUMNS, zip(*rows, strict=True), strict=True))
-                    session.insert_rows(table, {**columns, "ingested_at": [now] * len(rows)}, {"payload"})
+                    constants = {"kafka_topic": stream.topic, "ingested_at": now}
+                    session.insert_rows(
+                        stream.table, vars(rows), constants=constants, json_columns={"payload"}
+                    )
             _move_offsets(session, batch, now)
 
     def table_columns(self) -> dict[str, list[str]]:

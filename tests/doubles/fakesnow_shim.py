@@ -431,6 +431,7 @@ def _mend_statements_without_meaning_here() -> None:
     """Fault: statements on grants, session parameters and columns' comments fail; here they do nothing."""
     fs_server.shared_fs.nop_regexes = [
         r"(\s|/\*.*?\*/)*(grant|revoke)\s",
+        r"\s*create\s+pipe\s",  # Snowpipe Streaming has a double of its own
         r"(\s|/\*.*?\*/)*alter\s+session\s+(un)?set\s+(?!autocommit)",
         r"(\s|/\*.*?\*/)*alter\s+(table|view)\s+\S+\s+alter\s+\S+\s+comment\s",
     ]

@@ -69,7 +69,7 @@ def api(stack: Stack) -> AirflowApi:
 
 
 @pytest.fixture(scope="module")
-def page(stack: Stack) -> Iterator[Page]:
+def browser_page(stack: Stack) -> Iterator[Page]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
         try:
@@ -79,6 +79,13 @@ def page(stack: Stack) -> Iterator[Page]:
             yield page
         finally:
             browser.close()
+
+
+@pytest.fixture
+def page(browser_page: Page) -> Iterator[Page]:
+    """A page of the browser, which is emptied after each test: an open UI takes a quarter of a core."""
+    yield browser_page
+    browser_page.goto("about:blank")
 
 
 def query(stack: Stack, sql: str) -> list[tuple[Any, ...]]:
@@ -144,6 +151,7 @@ def test_a_user_logs_in_fills_in_the_form_and_triggers(
     expect(page.get_by_text("Rebuild incremental tables from the start.")).to_be_visible()
     page.get_by_role("dialog").get_by_role("button", name="Trigger").click()
     run_id = wait_until(lambda: next((r for r in all_runs(api) if r.startswith("manual")), None), "the run")
+    page.goto("about:blank")
     api.set_paused(DAG, paused=False)
     assert ended(api, run_id) == "success"
     for task, found in states(api, run_id).items():

@@ -28,6 +28,7 @@ POISON = {
     "binary": (Message(bytes(range(256)), b"\xff\x00"), "Invalid JSON"),
     "a list": (Message(b"[1, 2]", b"key"), "object"),
     "a wrong type": (price(1, price_usd="cheap"), "price_usd"),
+    "a number as text": (price(1, price_usd="60000.5"), "price_usd"),
     "a missing field": (Message(b'{"event_id": "a"}', b"key"), "coin: Field required"),
     "a time without zone": (price(1, observed_at="2025-01-01T00:00:00"), "observed_at"),
     "a time that is no date in UTC": (price(1, observed_at="0001-01-01T00:00:00+14:00"), "observed_at"),

@@ -115,11 +115,19 @@ def test_silence_without_lag_stays_green(progress: Progress, clock: Clock) -> No
 
 
 def test_a_lag_that_nobody_knows_turns_red(progress: Progress, clock: Clock) -> None:
-    clock.now += 119
+    clock.now += 125  # the stall's 120 s and the looks that may be on their way
     assert progress.health() is None
     clock.now += 2
 
     assert "lag is unknown" in (progress.health() or "")
+
+
+def test_what_waits_is_said_before_that_the_lag_is_out_of_date(progress: Progress, clock: Clock) -> None:
+    progress.placed({FIRST: 0}, refused={})
+    progress.ends_known({FIRST: 100})
+    clock.now += 500
+
+    assert "100 messages wait, none stored for 500 s" in (progress.health() or "")
 
 
 def test_losing_and_getting_back_a_partition_is_no_progress(progress: Progress, clock: Clock) -> None:

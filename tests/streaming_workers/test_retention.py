@@ -14,7 +14,7 @@ from include.warehouse.duckdb import DuckDBWarehouse
 from streaming_workers.events import PRICES_TOPIC
 from streaming_workers.retention import app
 from streaming_workers.sinks import get_sink
-from tests.streaming_workers.test_sinks import batch
+from tests.streaming_workers.sink_places import batch
 
 
 @pytest.fixture

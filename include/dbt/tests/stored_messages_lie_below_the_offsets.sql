@@ -1,4 +1,4 @@
--- The rows and the offset of a partition move in one transaction: no message is stored at or above its next offset.
+-- The rows and the offset of a partition move together: no message is stored at or above its next offset.
 {% set raw_tables = ['bitcoin_prices_raw', 'news_events_raw'] -%}
 
 with
@@ -7,11 +7,17 @@ stored as (
 
     {% for raw in raw_tables -%}
     select
-        kafka_topic,
-        kafka_partition,
-        max(kafka_offset) as last_offset
-    from {{ source('streaming', raw) }}
-    group by 1, 2
+        raw.kafka_topic,
+        raw.kafka_partition,
+        offsets.next_offset,
+        max(raw.kafka_offset) as last_offset
+    from {{ source('streaming', raw) }} as raw
+    left join {{ source('streaming', 'kafka_offsets') }} as offsets
+        on
+            raw.kafka_topic = offsets.kafka_topic
+            and raw.kafka_partition = offsets.kafka_partition
+    where {{ is_settled('raw.ingested_at', 'offsets.updated_at') }}
+    group by 1, 2, 3
     {% if not loop.last -%}
     union all
     {% endif -%}
@@ -19,13 +25,9 @@ stored as (
 )
 
 select
-    stored.kafka_topic,
-    stored.kafka_partition,
-    stored.last_offset,
-    offsets.next_offset
+    kafka_topic,
+    kafka_partition,
+    last_offset,
+    next_offset
 from stored
-left join {{ source('streaming', 'kafka_offsets') }} as offsets
-    on
-        stored.kafka_topic = offsets.kafka_topic
-        and stored.kafka_partition = offsets.kafka_partition
-where offsets.next_offset is null or stored.last_offset >= offsets.next_offset
+where next_offset is null or last_offset >= next_offset

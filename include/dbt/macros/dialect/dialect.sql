@@ -66,13 +66,14 @@
 {%- endmacro %}
 
 
-{# The type of a column that holds JSON. #}
+{# The type of a raw column that holds JSON. DuckDB would try every compression of text at each checkpoint: zstd alone
+   takes a third of the time and of the space. #}
 {% macro json_type() -%}
     {{ return(adapter.dispatch('json_type')()) }}
 {%- endmacro %}
 
 {% macro duckdb__json_type() -%}
-    json
+    json using compression zstd
 {%- endmacro %}
 
 {% macro snowflake__json_type() -%}
@@ -119,4 +120,19 @@
 
 {% macro snowflake__matches_pattern(text, pattern) -%}
     regexp_instr({{ text }}, {{ pattern }}) > 0
+{%- endmacro %}
+
+
+{# Whether a stored message must lie below its partition's next offset, which moved last at `moved_at`. In DuckDB every
+   one. In Snowflake rows may come before their move (Snowpipe Streaming): those since the last one are under way. #}
+{% macro is_settled(ingested_at, moved_at) -%}
+    {{ return(adapter.dispatch('is_settled')(ingested_at, moved_at)) }}
+{%- endmacro %}
+
+{% macro duckdb__is_settled(ingested_at, moved_at) -%}
+    true
+{%- endmacro %}
+
+{% macro snowflake__is_settled(ingested_at, moved_at) -%}
+    ({{ moved_at }} is null or {{ ingested_at }} <= {{ moved_at }})
 {%- endmacro %}
