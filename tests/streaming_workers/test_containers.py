@@ -17,10 +17,10 @@ from tests.deployment.image import Image, build
 from tests.machine import free_port
 from tests.streaming_workers.harness import Stage
 
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 90  # a machine may be busy; only a test that fails waits for so long
 TOOLS = (
     "streaming_workers.dead_letters, streaming_workers.retention, include.container_secrets,"
-    " include.warehouse.snowflake"
+    " include.warehouse.snowflake, streaming_workers.sinks.snowpipe, snowflake.ingest.streaming"
 )
 
 
