@@ -17,9 +17,7 @@ AIRFLOW_IMAGE := marketing-insight-pipeline/airflow:$(IMAGE_TAG)
 WORKERS_IMAGE := marketing-insight-pipeline/workers:$(IMAGE_TAG)
 CHECK_ENV := $(LOCAL_DIR)/check.env
 CHECK := docker compose --project-name marketing-check --env-file $(CHECK_ENV)
-ASTRO_VERSION := 1.43.0
-ASTRO_SHA256 := bfea7dbe66fb3bb5594ffe632902f89ddf5ed5bd94603f3a3403463de40164b5
-ASTRO_URL := https://github.com/astronomer/astro-cli/releases/download/v$(ASTRO_VERSION)/astro_$(ASTRO_VERSION)_linux_amd64.tar.gz
+ASTRO_URL = https://github.com/astronomer/astro-cli/releases/download/v$(ASTRO_VERSION)/astro_$(ASTRO_VERSION)_linux_amd64.tar.gz
 ASTRO := $(or $(shell command -v astro),$(LOCAL_DIR)/bin/astro)
 
 export LOCAL_DIR
@@ -123,9 +121,10 @@ deploy: $(ASTRO)  ## Deploy the Airflow image to Astro DEPLOYMENT=id [IMAGE_TAG=
 	@test -n "$(DEPLOYMENT)" || { echo "DEPLOYMENT is not set: the id of an Astro Deployment" >&2; exit 2; }
 	$(ASTRO) deploy $(DEPLOYMENT) --image-name $(AIRFLOW_IMAGE)
 
-# Its own installer takes the latest without a checksum. The checksum is of the release for Linux on x86-64; with any
-# other machine, put your own `astro` in the PATH.
+# Its own installer takes the latest without a checksum. This takes the release for Linux on x86-64 that you name.
 $(LOCAL_DIR)/bin/astro:
+	@test -n "$(ASTRO_VERSION)" -a -n "$(ASTRO_SHA256)" || { echo "there is no astro in the PATH: install it, or set" \
+		"ASTRO_VERSION and ASTRO_SHA256 to a release and the checksum on its page" >&2; exit 2; }
 	@mkdir -p $(@D)
 	@curl --fail --silent --show-error --location --output $@.tar.gz $(ASTRO_URL)
 	@echo "$(ASTRO_SHA256)  $@.tar.gz" | sha256sum --check --quiet

@@ -305,7 +305,8 @@ def rendered(path: Path) -> str:
     """Return a dbt test as dbt would run it on Snowflake."""
     import jinja2
 
-    dialect = jinja2.Template((PROJECT_ROOT / "include/dbt/macros/dialect/dialect.sql").read_text()).module
+    macros = PROJECT_ROOT / "include/dbt/macros/dialect/dialect.sql"
+    dialect = jinja2.Environment(extensions=["jinja2.ext.do"]).from_string(macros.read_text("utf-8")).module
     return jinja2.Template(path.read_text(encoding="utf-8")).render(
         source=lambda schema, table: f"{schema}.{table}", is_settled=vars(dialect)["snowflake__is_settled"]
     )
