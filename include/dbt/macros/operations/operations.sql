@@ -23,15 +23,22 @@
 {%- endmacro %}
 
 
-{# on-run-end hook: one row per node and run, kept for ever, so that slow and flaky nodes can be found. #}
-{% macro record_run_results(results) -%}
-    {%- set relevant = results | selectattr('node', 'defined') | list -%}
-    {%- if execute and flags.WHICH in ('build', 'run', 'test', 'seed', 'snapshot') and relevant -%}
+{# on-run-start hook: the table of the run results, so that what reads it builds on an empty warehouse, too. #}
+{% macro create_run_results() -%}
+    {%- if execute and flags.WHICH in ('build', 'run', 'test', 'seed', 'snapshot') -%}
         {%- do run_query('create schema if not exists ' ~ run_results_relation().include(identifier=false)) -%}
         {%- do run_query(
             'create table if not exists ' ~ run_results_relation() ~ ' (invocation_id varchar, node_id varchar,'
             ~ ' resource_type varchar, status varchar, execution_seconds decimal(18, 3), rows_affected bigint,'
             ~ ' message varchar, completed_at timestamp with time zone)') -%}
+    {%- endif -%}
+{%- endmacro %}
+
+
+{# on-run-end hook: one row per node and run, kept for ever; fct_dbt_node_health finds slow and flaky nodes in it. #}
+{% macro record_run_results(results) -%}
+    {%- set relevant = results | selectattr('node', 'defined') | list -%}
+    {%- if execute and flags.WHICH in ('build', 'run', 'test', 'seed', 'snapshot') and relevant -%}
         insert into {{ run_results_relation() }}
         values
         {% for result in relevant -%}
