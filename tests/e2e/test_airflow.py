@@ -1,5 +1,6 @@
 """The pipeline on real Airflow processes, started in every way a user can."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -148,9 +149,16 @@ def all_runs(api: AirflowApi, dag_id: str = DAG) -> dict[str, str]:
     return {run["dag_run_id"]: run["state"] for run in runs}
 
 
-def airflow(stack: Stack, *arguments: str, timeout: float = 600) -> subprocess.CompletedProcess[str]:
+def airflow(
+    stack: Stack, *arguments: str, timeout: float = 600, **variables: str
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [AIRFLOW, *arguments], env=stack.env, capture_output=True, text=True, timeout=timeout, check=False
+        [AIRFLOW, *arguments],
+        env={**stack.env, **variables},
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
     )
 
 
@@ -380,9 +388,24 @@ def logs_below(stack: Stack, folder: str) -> str:
     return "".join(path.read_text() for path in (stack.settings.local_dir / folder).rglob("*.log"))
 
 
-def test_dags_test_runs_the_dag_and_ends(stack: Stack, api: AirflowApi) -> None:
+def test_dags_test_runs_the_dag_and_ends_and_its_lineage_is_told(
+    stack: Stack, api: AirflowApi, tmp_path: Path
+) -> None:
     """Paused, since a scheduler that is up would run the same tasks beside it."""
     api.set_paused(DAG, paused=True)
-    done = airflow(stack, "dags", "test", DAG, "2019-02-01", timeout=1200)
+    to_file = json.dumps({"type": "file", "log_file_path": str(tmp_path / "lineage"), "append": True})
+    done = airflow(
+        stack, "dags", "test", DAG, "2019-02-01", AIRFLOW__OPENLINEAGE__TRANSPORT=to_file, timeout=1200
+    )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert "Completed successfully" in done.stdout + done.stderr
+    events = [json.loads(line) for line in (tmp_path / "lineage").read_text().splitlines()]
+    (build,) = (
+        event
+        for event in events
+        if event["job"]["name"] == f"{DAG}.transform.dbt_producer_watcher"
+        and event["eventType"] == "COMPLETE"
+    )
+    read, written = ({one["name"] for one in build[side]} for side in ("inputs", "outputs"))
+    assert {f"marketing_insights.raw.{name}" for name in ("customers", "online_sales", "tax_amount")} <= read
+    assert {"marketing_insights.analytics.fct_sales", "marketing_insights.analytics.fct_orders"} <= written
