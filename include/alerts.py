@@ -132,7 +132,7 @@ def note_failure(context: Any) -> None:
     failure = {
         "kind": str(getattr(error, "alert_kind", AlertKind.RUN_FAILED)),
         "task_id": ti.task_id,
-        "reason": _sentence(error),
+        "reason": _sentence(error) if error else "It ended without giving a reason.",
         "url": ti.log_url,
         "failed_at": datetime.now(UTC).isoformat(),
     }
@@ -193,7 +193,10 @@ def _channels(settings: Settings) -> Iterator[tuple[str, Callable[[Alert], None]
             lambda alert: _post(webhook.get_secret_value(), {**asdict(alert), "text": alert.text}),
         )
     if slack := settings.alert_slack_webhook_url:
-        yield "ALERT_SLACK_WEBHOOK_URL", lambda alert: _post(slack.get_secret_value(), {"text": alert.text})
+        yield (
+            "ALERT_SLACK_WEBHOOK_URL",
+            lambda alert: _post(slack.get_secret_value(), {"text": html.escape(alert.text, quote=False)}),
+        )
     if settings.alert_email_to:
         yield "ALERT_EMAIL_TO", lambda alert: _mail(settings.alert_email_to, alert)
 

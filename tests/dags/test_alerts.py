@@ -176,7 +176,7 @@ def test_every_channel_of_the_settings_gets_the_alert(
         "failed_tasks": 1,
         "text": ALERT.text,
     }
-    assert to_slack == [{"text": ALERT.text}]
+    assert to_slack == [{"text": ALERT.text.replace("<here>", "&lt;here&gt;")}], "a link to Slack otherwise"
     [(recipients, mail)] = mails
     assert recipients == ["a@shop.org", "b@shop.org"]
     assert mail["subject"] == "[lag] DAG streaming_marts"
