@@ -1,7 +1,5 @@
 """Lineage is told to nobody unless a setting says to whom."""
 
-from collections.abc import Iterator
-
 import pytest
 from airflow.providers.openlineage import conf
 
@@ -9,17 +7,10 @@ VARIABLES = ("OPENLINEAGE_URL", "OPENLINEAGE_CONFIG", "AIRFLOW__OPENLINEAGE__TRA
 
 
 @pytest.fixture(autouse=True)
-def nothing_set(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the variables; under pytest the provider reads them anew each time."""
     for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
-    forget()
-    yield
-    forget()
-
-
-def forget() -> None:
-    for one in (conf.is_disabled, conf.transport, conf.config_path, conf.namespace):
-        one.cache_clear()
 
 
 def test_lineage_is_off_by_default() -> None:
