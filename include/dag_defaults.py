@@ -7,9 +7,10 @@ from typing import Any
 import pendulum
 from airflow.sdk import Asset, AssetOrTimeSchedule, CronDataIntervalTimetable, CronTriggerTimetable
 from airflow.sdk.definitions.callback import AsyncCallback
-from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
+from airflow.sdk.definitions.deadline import DeadlineAlert
 
 from include.alerts import AlertNotifier, note_failure
+from include.deadlines import RunQueuedAt
 from include.settings import get_settings
 
 
@@ -55,7 +56,7 @@ def in_dags_test() -> bool:
 
 def _deadline(minutes: int) -> DeadlineAlert:
     return DeadlineAlert(
-        reference=DeadlineReference.DAGRUN_QUEUED_AT,
+        reference=RunQueuedAt(),
         interval=timedelta(minutes=minutes),
         callback=AsyncCallback(AlertNotifier, {"minutes": minutes}),
     )
