@@ -1,6 +1,5 @@
 """House rules of every DAG: real data intervals, retries, one run at a time, alerts, a deadline."""
 
-import logging
 import sys
 from datetime import timedelta
 from typing import Any
@@ -8,11 +7,11 @@ from typing import Any
 import pendulum
 from airflow.sdk import Asset, AssetOrTimeSchedule, CronDataIntervalTimetable, CronTriggerTimetable
 from airflow.sdk.definitions.callback import AsyncCallback
-from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
+from airflow.sdk.definitions.deadline import DeadlineAlert
 
+from include.alerts import AlertNotifier, note_failure
+from include.deadlines import RunQueuedAt
 from include.settings import get_settings
-
-log = logging.getLogger(__name__)
 
 
 def data_intervals(cron: str) -> CronDataIntervalTimetable | None:
@@ -34,7 +33,7 @@ def dag_defaults() -> dict[str, Any]:
         "start_date": pendulum.datetime(2019, 1, 1, tz="UTC"),
         "catchup": False,
         "max_active_runs": 1,
-        "on_failure_callback": on_failure,
+        "on_failure_callback": AlertNotifier(),
         "deadline": None if in_dags_test() else _deadline(minutes),
         "default_args": {
             "owner": "data-platform",
@@ -42,6 +41,7 @@ def dag_defaults() -> dict[str, Any]:
             "retry_delay": timedelta(seconds=10),
             "retry_exponential_backoff": True,
             "max_retry_delay": timedelta(minutes=5),
+            "on_failure_callback": note_failure,
         },
     }
 
@@ -56,19 +56,7 @@ def in_dags_test() -> bool:
 
 def _deadline(minutes: int) -> DeadlineAlert:
     return DeadlineAlert(
-        reference=DeadlineReference.DAGRUN_QUEUED_AT,
+        reference=RunQueuedAt(),
         interval=timedelta(minutes=minutes),
-        callback=AsyncCallback(on_deadline_missed, {"minutes": minutes}),
+        callback=AsyncCallback(AlertNotifier, {"minutes": minutes}),
     )
-
-
-def on_failure(context: dict[str, Any]) -> None:
-    """Say in one log line which DAG failed in which run, and why."""
-    run = context["dag_run"]
-    log.error("DAG %s failed in run %s: %s", run.dag_id, run.run_id, context.get("reason", "see its tasks"))
-
-
-async def on_deadline_missed(context: dict[str, Any], minutes: int) -> None:
-    """Say that a run is late; runs in the triggerer while the run goes on."""
-    run = context["dag_run"]
-    log.error("DAG %s: run %s takes longer than %s minutes", run["dag_id"], run["dag_run_id"], minutes)

@@ -1,10 +1,13 @@
 """The one place that says how Cosmos turns the dbt project into Airflow tasks."""
 
+import json
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from airflow.sdk import Context, TriggerRule, XComArg
 from airflow.sdk.bases.operator import BaseOperator
+from airflow.sdk.exceptions import AirflowException
 from cosmos import DbtTaskGroup, ExecutionConfig, ProfileConfig, ProjectConfig, RenderConfig
 from cosmos.constants import PRODUCER_WATCHER_TASK_ID, ExecutionMode, InvocationMode, LoadMode, TestBehavior
 from cosmos.operators._watcher.state import is_dbt_node_status_success
@@ -17,6 +20,7 @@ from cosmos.profiles import (
     SnowflakeUserPasswordProfileMapping,
 )
 
+from include.alerts import AlertKind
 from include.settings import (
     DBT_PROJECT_DIR,
     SNOWFLAKE_CONNECTION,
@@ -28,6 +32,7 @@ from include.settings import (
 
 Operator = BaseOperator | XComArg
 CLEARINGS = "clearings_of_the_run"  # XCom: how often the run had been cleared when the producer ran
+QUARANTINE_TEST = "rejected_share_within_limit"
 # Rendered by dbt; profiles.yml says what it is for.
 DBT_QUERY_TAG = (
     "{{ tojson({'app': 'marketing-insights', 'dag': env_var('AIRFLOW_CTX_DAG_ID', ''),"
@@ -213,7 +218,44 @@ def _operator_args(dbt_vars: dict[str, str], full_refresh: str) -> dict[str, Any
         "full_refresh": full_refresh,
         "poke_interval": 2,
         "pre_execute": watch_the_cleared_build,
+        "callback": raise_what_failed,
     }
+
+
+class DbtNodesFailedError(AirflowException):
+    """dbt ended badly; the message names each node that failed and what dbt said of it."""
+
+    def __init__(self, failures: dict[str, str]) -> None:
+        super().__init__(" ".join(f"{node}: {said}" for node, said in failures.items()))
+        too_many_rejected = any(node.startswith(QUARANTINE_TEST) for node in failures)
+        self.alert_kind = AlertKind.QUARANTINE_SHARE if too_many_rejected else AlertKind.RUN_FAILED
+
+
+def raise_what_failed(project_dir: str, context: Context) -> None:
+    """Raise DbtNodesFailedError where dbt's run_results.json names a failed node.
+
+    Cosmos' hook after each dbt command; by itself it would only say that the command failed.
+    """
+    results = Path(project_dir) / "target" / "run_results.json"
+    if not results.exists():  # dbt ended before it ran anything, and has said why
+        return
+    failures = {
+        result["unique_id"].split(".")[2]: _said_by_dbt(result["message"] or result["status"])
+        for result in json.loads(results.read_text(encoding="utf-8"))["results"]
+        if result["status"] in {"error", "fail", "runtime error"}
+    }
+    if failures:
+        raise DbtNodesFailedError(failures)
+
+
+def _said_by_dbt(message: str) -> str:
+    """Return a message without the heading, the call stack and the paths that dbt puts around it."""
+    lines = [line.strip() for line in message.splitlines()]
+    body = lines[1:] if len(lines) > 1 and " Error in " in lines[0] else lines
+    ends = (
+        n for n, line in enumerate(body) if line.startswith((">", "compiled code at", "compiled Code at"))
+    )
+    return " ".join(filter(None, body[: next(ends, len(body))])).rstrip(".") + "."
 
 
 def build_again_when_cleared(context: Context) -> None:

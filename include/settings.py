@@ -73,6 +73,15 @@ class Settings(BaseSettings):
         9092, gt=0, lt=65535, description="Port of the local Kafka broker; its controller takes the next one."
     )
     alert_after_minutes: int = Field(60, gt=0, description="A run that takes longer raises a deadline alert.")
+    alert_webhook_url: SecretStr | None = Field(
+        None, description="Gets each alert as a POST of a JSON object, beside the log."
+    )
+    alert_slack_webhook_url: SecretStr | None = Field(
+        None, description="Slack's incoming webhook (or one like it) for the alerts."
+    )
+    alert_email_to: str = Field(
+        "", description="Addresses for the alerts, with commas; sent by the connection smtp_default."
+    )
 
     @field_validator("local_dir")
     @classmethod

@@ -7,6 +7,7 @@ from typing import Any
 
 from airflow.sdk.exceptions import AirflowFailException
 
+from include.alerts import AlertKind
 from include.warehouse import Warehouse
 from ml.features import FeaturesError, load_features
 from ml.registry import PARAMETERS_FILE, RegistryError, open_registry
@@ -18,6 +19,8 @@ log = logging.getLogger(__name__)
 
 class GateFailedError(AirflowFailException):
     """The gate rejected the version; the message holds each figure that missed its limit. No retry."""
+
+    alert_kind = AlertKind.GATE_FAILED
 
 
 class UntrainableError(AirflowFailException):

@@ -69,9 +69,19 @@ def ingest(warehouse: Warehouse, location: str, dataset_name: str) -> list[LoadR
 
 
 def create_tables(session: Session, dataset: Dataset) -> None:
-    """Make the data set's raw table, the ledger and what loading needs where they are missing."""
+    """Make the data set's raw table, the ledger and what loading needs where they are missing.
+
+    A column that the data set did not have when its table was made is added, empty in the rows so far.
+    """
     session.create_schema("raw")
     session.execute(_table_ddl(dataset.table, dict.fromkeys(dataset.columns, "varchar") | METADATA_COLUMNS))
+    known = session.execute(
+        "select lower(column_name) from information_schema.columns"
+        " where lower(table_schema) || '.' || lower(table_name) = ?",
+        [dataset.table],
+    )
+    for name in set(dataset.columns) - {name for (name,) in known}:
+        session.execute(f"alter table {dataset.table} add column {name} varchar")
     session.execute(_table_ddl(LEDGER, LEDGER_COLUMNS))
     session.prepare_load()
 

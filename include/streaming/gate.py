@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from include.alerts import AlertKind
 from include.settings import Settings
 from include.warehouse import Session, Warehouse
 from streaming_workers.events import NEWS_TOPIC, PRICES_TOPIC, STREAMS, Stream
@@ -21,8 +22,20 @@ BROKER_TIMEOUT_SECONDS = 20
 OFFSETS = "streaming.kafka_offsets"
 
 
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong with the streams, in a sentence."""
+
+    kind: AlertKind
+    sentence: str
+
+
 class StreamsNotReadyError(Exception):
     """The streams are stale or too far behind; the message holds one sentence per finding."""
+
+    def __init__(self, findings: list[Finding]) -> None:
+        super().__init__("\n".join(finding.sentence for finding in findings))
+        self.alert_kind = ",".join(dict.fromkeys(finding.kind for finding in findings))
 
 
 class BrokerUnreachableError(Exception):
@@ -76,11 +89,11 @@ def check_streams(warehouse: Warehouse, kafka: KafkaSettings, settings: Settings
     try:
         spans = asyncio.run(kafka_spans(kafka))
     except BrokerUnreachableError as error:
-        raise StreamsNotReadyError("\n".join([*findings, str(error)])) from error
+        raise StreamsNotReadyError([*findings, Finding(AlertKind.GATE_FAILED, str(error))]) from error
     for topic, found in stored.items():
         findings += _findings(topic, found, spans, settings.max_stream_lag)
     if findings:
-        raise StreamsNotReadyError("\n".join(findings))
+        raise StreamsNotReadyError(findings)
     lags = {topic: found.lag(spans.get(topic, {})) for topic, found in stored.items()}
     for topic, lag in lags.items():
         newest = stored[topic].newest or "never"
@@ -88,30 +101,38 @@ def check_streams(warehouse: Warehouse, kafka: KafkaSettings, settings: Settings
     return lags
 
 
-def _stale(topic: str, age: timedelta, limit: timedelta) -> str | None:
+def _stale(topic: str, age: timedelta, limit: timedelta) -> Finding | None:
     if age <= limit:
         return None
-    return (
+    return Finding(
+        AlertKind.FRESHNESS,
         f"The newest event of {topic} was stored {_minutes(age)} minutes ago, more than the {_minutes(limit)}"
-        " allowed: its producer or the consumer stands still."
+        " allowed: its producer or the consumer stands still.",
     )
 
 
-def _findings(topic: str, stored: Stored, spans: Spans, max_lag: int) -> Iterator[str]:
+def _findings(topic: str, stored: Stored, spans: Spans, max_lag: int) -> Iterator[Finding]:
     """Yield what is wrong with one topic, seen from Kafka."""
     may_be_off = topic == NEWS_TOPIC and stored.newest is None
     if topic not in spans:
         if not may_be_off:
-            yield f"Kafka has no topic {topic}: the producer has not made it yet, or it was deleted."
+            yield Finding(
+                AlertKind.FRESHNESS,
+                f"Kafka has no topic {topic}: the producer has not made it yet, or it was deleted.",
+            )
         return
     lag = stored.lag(spans[topic])
     if lag > max_lag:
-        yield (
+        yield Finding(
+            AlertKind.LAG,
             f"{lag} messages of {topic} wait in Kafka, more than the {max_lag} allowed: the consumer stands"
-            " still or does not keep up."
+            " still or does not keep up.",
         )
     elif stored.newest is None and not may_be_off:
-        yield f"No event of {topic} was ever stored, and {lag} messages wait in Kafka."
+        yield Finding(
+            AlertKind.FRESHNESS,
+            f"No event of {topic} was ever stored, and {lag} messages wait in Kafka.",
+        )
 
 
 def _minutes(span: timedelta) -> int:

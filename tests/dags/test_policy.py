@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -75,6 +76,13 @@ def test_dag_runs_once_at_a_time_without_catching_up(dag: DAG) -> None:
 def test_dag_says_when_it_fails_or_is_late(dag: DAG) -> None:
     assert dag.has_on_failure_callback
     assert dag.deadline
+
+
+def test_airflow_knows_what_the_deadline_counts_from(dag: DAG) -> None:
+    """A reference of our own works only if a plugin brings it, and no other may be used: see RunQueuedAt."""
+    brought = runpy.run_path(str(PROJECT_ROOT / "plugins" / "deadlines.py"))["DeadlinesPlugin"]
+    deadlines: Any = dag.deadline  # Airflow makes it a list
+    assert [type(one.reference) for one in deadlines] == brought.deadline_references
 
 
 def test_tasks_retry_with_back_off(dag: DAG) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from include.dbt_tasks import DbtNodesFailedError, raise_what_failed
 from include.local.sample_data import generate
 from tests.dbt.dbt_project import (
     WAREHOUSE,
@@ -285,6 +286,12 @@ def test_bad_rows_go_to_quarantine_and_too_many_stop_the_build_before_the_facts(
     assert outcome.failed == {LIMIT_TEST}
     assert outcome.states["fct_sales"] == "skipped"
     assert facts(copy) == kept
+    with pytest.raises(
+        DbtNodesFailedError, match=rf"^{LIMIT_TEST}: [\d,]+ of [\d,]+ rows of .* are rejected"
+    ) as told:
+        raise_what_failed(str(copy.directory), context={})
+    assert told.value.alert_kind == "quarantine_share"
+    assert "macro" not in str(told.value)
 
 
 def late_line(project: Project) -> None:

@@ -1,5 +1,6 @@
 """The pipeline on real Airflow processes, started in every way a user can."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -20,6 +21,7 @@ from include.local.sample_data import generate
 from include.local.stack import AIRFLOW, Stack
 from include.settings import Settings
 from tests.machine import free_port
+from tests.web_hook import web_hook
 
 pytestmark = pytest.mark.timeout(2400)
 
@@ -43,12 +45,40 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Iterator[Stack]:
+def hook() -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """Where the alerts go: the address, and what was posted to it."""
+    with web_hook() as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def posted(hook: tuple[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    return hook[1]
+
+
+def alert_of(posted: list[dict[str, Any]], run_id: str, *, late: bool = False) -> dict[str, Any]:
+    """Wait for the one alert that says that a run failed or, if asked for, is late."""
+
+    def found() -> list[dict[str, Any]]:
+        # Any run may be late, too, on a machine that is busy.
+        of_run = [alert for alert in posted if alert["run_id"] == run_id]
+        return [alert for alert in of_run if (alert["kind"] == "deadline_missed") is late]
+
+    wait_until(found, f"the alert of {run_id}", 300)
+    (alert,) = found()
+    return alert
+
+
+@pytest.fixture(scope="module")
+def stack(
+    tmp_path_factory: pytest.TempPathFactory, data: Path, hook: tuple[str, list[dict[str, Any]]]
+) -> Iterator[Stack]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LOCAL_DIR", str(tmp_path_factory.mktemp("local")))
         patch.setenv("AIRFLOW_PORT", str(free_port()))
         patch.setenv("SOURCE_LOCATION", str(data))
         patch.setenv("ALERT_AFTER_MINUTES", "1")
+        patch.setenv("ALERT_WEBHOOK_URL", hook[0])
         patch.setenv("FEEDS", "none")
         patch.setenv("RETRAINING_SCHEDULE", "none")
         for name in ("DUCKDB_PATH", "AIRFLOW_HOME", "PIPELINE_SCHEDULE"):
@@ -130,9 +160,16 @@ def all_runs(api: AirflowApi, dag_id: str = DAG) -> dict[str, str]:
     return {run["dag_run_id"]: run["state"] for run in runs}
 
 
-def airflow(stack: Stack, *arguments: str, timeout: float = 600) -> subprocess.CompletedProcess[str]:
+def airflow(
+    stack: Stack, *arguments: str, timeout: float = 600, **variables: str
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [AIRFLOW, *arguments], env=stack.env, capture_output=True, text=True, timeout=timeout, check=False
+        [AIRFLOW, *arguments],
+        env={**stack.env, **variables},
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
     )
 
 
@@ -267,7 +304,9 @@ def late_run(api: AirflowApi) -> str:
 
 
 @pytest.mark.usefixtures("late_run")  # its minute passes meanwhile
-def test_a_model_that_the_gate_rejects_changes_nothing(stack: Stack, api: AirflowApi) -> None:
+def test_a_model_that_the_gate_rejects_changes_nothing(
+    stack: Stack, api: AirflowApi, posted: list[dict[str, Any]]
+) -> None:
     """Two segments instead of five move most customers: the run says so and the old segments stay."""
     before = segments(stack)
     run_id = api.trigger(RETRAINING, {"k": 2}).run_id
@@ -282,23 +321,29 @@ def test_a_model_that_the_gate_rejects_changes_nothing(stack: Stack, api: Airflo
     assert "migration share is" in said
     assert "must be at most 0.25" in said
     assert segments(stack) == before
+    alert = alert_of(posted, run_id)
+    assert (alert["kind"], alert["task_id"]) == ("gate_failed", "gate")
+    assert "migration share is" in alert["reason"]
     api.set_paused(RETRAINING, paused=True)  # the tests that follow publish new sales, too
     versions = stack.settings.local_dir / "segments" / "versions"
     assert len(list(versions.glob("*/model_card.md"))) == 2, "the rejected version is there to look at"
 
 
-def test_a_late_run_raises_a_deadline_alert(stack: Stack, api: AirflowApi, late_run: str) -> None:
+def test_a_late_run_raises_a_deadline_alert(
+    stack: Stack, api: AirflowApi, late_run: str, posted: list[dict[str, Any]]
+) -> None:
     """It is reported while it still waits."""
-    alert = f"DAG {DAG}: run {late_run} takes longer than 1 minutes"
+    alert = alert_of(posted, late_run, late=True)
+    assert (alert["kind"], alert["dag_id"]) == ("deadline_missed", DAG)
     wait_until(
-        lambda: alert in logs_below(stack, "logs") + logs_below(stack, "airflow/logs"), "the deadline alert"
+        lambda: alert["text"] in logs_below(stack, "logs") + logs_below(stack, "airflow/logs"), "its log line"
     )
     api.fail_run(DAG, late_run)
     api.set_paused(DAG, paused=False)
 
 
 def test_a_missing_file_fails_the_run_with_one_sentence(
-    stack: Stack, api: AirflowApi, tmp_path: Path
+    stack: Stack, api: AirflowApi, tmp_path: Path, posted: list[dict[str, Any]]
 ) -> None:
     """No retry, no dbt, no change: and the run ends instead of waiting for what cannot come."""
     before = sales_by_day(stack)
@@ -311,14 +356,19 @@ def test_a_missing_file_fails_the_run_with_one_sentence(
     assert {task.state for task in tasks if task.task_id.startswith("transform.")} == {"upstream_failed"}
     assert "No file for customers in" in log_of(stack, run_id, failed[0])
     assert sales_by_day(stack) == before
-    alert = f"DAG {DAG} failed in run {run_id}"
+    alert = alert_of(posted, run_id)
+    assert (alert["kind"], alert["task_id"], alert["failed_tasks"]) == ("run_failed", "ingest", 5)
+    assert re.match("No file for [a-z_]+ in ", alert["reason"])
+    assert alert["url"].startswith(f"{stack.url}/dags/{DAG}/runs/")
     wait_until(
-        lambda: alert in logs_below(stack, "airflow/logs"), "the failure callback's line in a log", 300
+        lambda: alert["text"] in logs_below(stack, "airflow/logs"),
+        "the failure callback's line in a log",
+        300,
     )
 
 
 def test_too_many_bad_rows_fail_the_run_before_the_facts_change(
-    stack: Stack, api: AirflowApi, data: Path, tmp_path: Path
+    stack: Stack, api: AirflowApi, data: Path, tmp_path: Path, posted: list[dict[str, Any]]
 ) -> None:
     """One order line in eight has a negative quantity; what a person reads says so in one sentence."""
     before = sales_by_day(stack)
@@ -336,6 +386,9 @@ def test_too_many_bad_rows_fail_the_run_before_the_facts_change(
     (log,) = re.findall(r"log: +(\S+)", said)
     assert Path(log).is_file()
     assert sales_by_day(stack) == before
+    alert = alert_of(posted, run_id)
+    assert alert["kind"] == "quarantine_share"
+    assert "are rejected, more than max_rejected_share = 0.05 allows" in alert["reason"]
 
 
 def log_of(stack: Stack, run_id: str, task: TaskState, dag_id: str = DAG) -> str:
@@ -347,9 +400,24 @@ def logs_below(stack: Stack, folder: str) -> str:
     return "".join(path.read_text() for path in (stack.settings.local_dir / folder).rglob("*.log"))
 
 
-def test_dags_test_runs_the_dag_and_ends(stack: Stack, api: AirflowApi) -> None:
+def test_dags_test_runs_the_dag_and_ends_and_its_lineage_is_told(
+    stack: Stack, api: AirflowApi, tmp_path: Path
+) -> None:
     """Paused, since a scheduler that is up would run the same tasks beside it."""
     api.set_paused(DAG, paused=True)
-    done = airflow(stack, "dags", "test", DAG, "2019-02-01", timeout=1200)
+    to_file = json.dumps({"type": "file", "log_file_path": str(tmp_path / "lineage"), "append": True})
+    done = airflow(
+        stack, "dags", "test", DAG, "2019-02-01", AIRFLOW__OPENLINEAGE__TRANSPORT=to_file, timeout=1200
+    )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert "Completed successfully" in done.stdout + done.stderr
+    events = [json.loads(line) for line in (tmp_path / "lineage").read_text().splitlines()]
+    (build,) = (
+        event
+        for event in events
+        if event["job"]["name"] == f"{DAG}.transform.dbt_producer_watcher"
+        and event["eventType"] == "COMPLETE"
+    )
+    read, written = ({one["name"] for one in build[side]} for side in ("inputs", "outputs"))
+    assert {f"marketing_insights.raw.{name}" for name in ("customers", "online_sales", "tax_amount")} <= read
+    assert {"marketing_insights.analytics.fct_sales", "marketing_insights.analytics.fct_orders"} <= written

@@ -1,7 +1,9 @@
 """`make demo` as a user runs it: the same numbers each time, nothing left, failures in plain words."""
 
+import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -18,28 +20,76 @@ pytestmark = pytest.mark.timeout(4000)
 
 Demo = Callable[..., subprocess.CompletedProcess[str]]
 
+OUR_VARIABLES = (
+    "AIRFLOW",
+    "DBT_",
+    "DUCKDB_PATH",
+    "FEEDS",
+    "KAFKA_",
+    "LOCAL_DIR",
+    "MAKE",
+    "PIPELINE_SCHEDULE",
+    "PYTHONPATH",
+    "SEGMENTS_SEED_FILE",
+    "SOURCE_LOCATION",
+    "WAREHOUSE",
+)
+# Commands of the README that the test below does not run, and what does, or why nothing can.
+RUN_ELSEWHERE = {
+    "make demo": "the first test here runs it",
+    "make test": "runs this test",
+    "airflow dags test marketing_pipeline": "tests/e2e/test_airflow.py",
+    "python -m streaming_workers.producer": "runs for ever; the demo starts it",
+    "python -m streaming_workers.consumer": "the same",
+    "python -m streaming_workers.dead_letters list": "needs a broker: tests/streaming_workers",
+    "python -m ml.train --features features.parquet": "needs a file of the user's: tests/ml/test_train.py",
+    "export WAREHOUSE=snowflake": "needs an account: tests/e2e/test_snowflake.py",
+    "make up DATA_DIR=s3://": "needs a bucket; tests/e2e/test_airflow.py starts a stack",
+}
+
 
 @pytest.fixture(scope="module")
-def local_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("demo")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `git clone` brings: the files that git tracks, and nothing else."""
+    folder = tmp_path_factory.mktemp("clone") / "marketing-insight-pipeline"
+    tracked = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=PROJECT_ROOT, capture_output=True, check=True
+    ).stdout
+    for name in filter(None, tracked.decode().split("\0")):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(PROJECT_ROOT / name, folder / name)
+    return folder
 
 
 @pytest.fixture(scope="module")
-def demo(local_dir: Path) -> Iterator[Demo]:
-    """Return what runs the command that `make demo` runs, all of its state in a folder of its own."""
-    own = ("DUCKDB_PATH", "SOURCE_LOCATION", "PIPELINE_SCHEDULE", "WAREHOUSE")
-    inherited = {name: value for name, value in os.environ.items() if name not in own}
+def local_dir(clone: Path) -> Path:
+    return clone / ".local"
+
+
+@pytest.fixture(scope="module")
+def environment() -> dict[str, str]:
+    """A user's environment: none of our variables but ports that are free."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(OUR_VARIABLES)}
     ports = ("AIRFLOW_PORT", "SIMULATOR_PORT", "PRODUCER_METRICS_PORT", "CONSUMER_METRICS_PORT")
-    env = {**inherited, "LOCAL_DIR": str(local_dir), "KAFKA_PORT": str(kafka.free_port())}
-    env |= {name: str(free_port()) for name in ports}
+    return {
+        **inherited,
+        **{name: str(free_port()) for name in ports},
+        "KAFKA_PORT": str(kafka.free_port()),
+        "PYTHON": sys.executable,
+    }
+
+
+@pytest.fixture(scope="module")
+def demo(clone: Path, environment: dict[str, str]) -> Iterator[Demo]:
+    """Return what runs `make demo` in the clone; the first one installs everything there."""
 
     def run(
         *arguments: str, command: str = "demo", feeds: str = "simulator"
     ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "include.local", command, *arguments],
-            env={**env, "FEEDS": feeds},
-            cwd=PROJECT_ROOT,
+            ["make", command, *arguments],
+            env={**environment, "FEEDS": feeds},
+            cwd=clone,
             capture_output=True,
             text=True,
             timeout=1800,
@@ -86,8 +136,8 @@ def test_a_failed_run_names_the_task_and_its_log(demo: Demo, local_dir: Path, tm
     """Exit code 1, nothing changed, nothing left running."""
     before = sales(local_dir)
     (tmp_path / "empty").mkdir()
-    done = demo("--data-dir", str(tmp_path / "empty"), feeds="none")
-    assert done.returncode == 1
+    done = demo(f"DATA_DIR={tmp_path / 'empty'}", feeds="none")
+    assert done.returncode == 2, "what make makes of the program's 1"
     assert "Failed task: ingest [customers]" in done.stderr
     assert "No file for customers in" in done.stderr
     assert all(Path(log).is_file() for log in re.findall(r"log: +(\S+)", done.stderr))
@@ -102,3 +152,39 @@ def sales(local_dir: Path) -> list[tuple[object, ...]]:
         return connection.execute(
             "select count(*), sum(total_amount), max(processed_at) from analytics.fct_sales"
         ).fetchall()
+
+
+def commands(readme: str) -> list[str]:
+    """Return the lines of the bash blocks, each block's from the folder of the README."""
+    found: list[str] = []
+    for block in re.findall(r"^```bash\n(.*?)^```", readme, re.MULTILINE | re.DOTALL):
+        lines = block.replace("\\\n", " ").splitlines()
+        found += ["cd {root}", *(line for line in lines if line.strip() and not line.startswith("#"))]
+    return found
+
+
+def test_the_readmes_commands_work_as_written(clone: Path, environment: dict[str, str], demo: Demo) -> None:
+    """In the clone that the demo has set up, on its warehouse, in the README's order."""
+    written = commands((clone / "README.md").read_text(encoding="utf-8"))
+    for start in RUN_ELSEWHERE:
+        assert any(line.startswith(start) for line in written), f"README.md no longer says {start}"
+    mine = [line.format_map({"root": clone}) if line.startswith("cd {") else line for line in written]
+    mine = [line for line in mine if not line.startswith(tuple(RUN_ELSEWHERE))]
+    assert len([line for line in mine if not line.startswith("cd ")]) >= 12
+    done = subprocess.run(
+        [
+            "bash",
+            "-c",
+            'source .local/env.sh && exec python "$0"',
+            PROJECT_ROOT / "tests/e2e/readme_commands.py",
+        ],
+        input=json.dumps(mine),
+        env=environment,
+        cwd=clone,
+        capture_output=True,
+        text=True,
+        timeout=900,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert re.search(r"stg_bitcoin: \d+ rows", done.stdout)

@@ -1,5 +1,6 @@
 """Each file is in the warehouse exactly once, in its newest version, whatever happens on the way."""
 
+import dataclasses
 import datetime as dt
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from include.ingestion.datasets import DATASETS
 from include.ingestion.errors import IngestionError
 from include.ingestion.quality import check_raw_tables
 from include.settings import PROJECT_ROOT
@@ -229,3 +231,23 @@ def deliver_the_others(shop: Shop) -> None:
     shop.deliver("Tax_amount.csv", "Product_Category,GST\nNest,10%\n")
     for dataset in ("online_sales", "marketing_spend", "discount_coupon", "tax_amount"):
         shop.ingest(dataset)
+
+
+def test_a_data_set_that_gets_a_column_keeps_its_rows(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after an upgrade, or when a new column of the shop's file is to be kept."""
+    shop.deliver("CustomersData.csv")
+    shop.ingest()
+    customers = DATASETS["customers"]
+    monkeypatch.setitem(
+        DATASETS, "customers", dataclasses.replace(customers, columns=(*customers.columns, "email"))
+    )
+    (shop.folder / "CustomersData.csv").unlink()
+    shop.deliver("CustomersData_2.csv", f"{HEADER.rstrip()},Email\n9,F,Chicago,1,a@b.org\n")
+
+    shop.ingest()
+
+    assert shop.query("select customerid, email from raw.customers order by 1") == [
+        ("1", None),
+        ("2", None),
+        ("9", "a@b.org"),
+    ]

@@ -23,10 +23,9 @@
 {%- endmacro %}
 
 
-{# on-run-end hook: one row per node and run, kept for ever, so that slow and flaky nodes can be found. #}
-{% macro record_run_results(results) -%}
-    {%- set relevant = results | selectattr('node', 'defined') | list -%}
-    {%- if execute and flags.WHICH in ('build', 'run', 'test', 'seed', 'snapshot') and relevant -%}
+{# on-run-start hook: the table of the run results, so that what reads it builds on an empty warehouse, too. #}
+{% macro create_run_results() -%}
+    {%- if execute and flags.WHICH in ('build', 'run', 'test', 'seed', 'snapshot') -%}
         {%- if not adapter.check_schema_exists(target.database, run_results_relation().schema) -%}
             {%- do adapter.create_schema(run_results_relation().include(identifier=false)) -%}
         {%- endif -%}
@@ -34,6 +33,14 @@
             'create table if not exists ' ~ run_results_relation() ~ ' (invocation_id varchar, node_id varchar,'
             ~ ' resource_type varchar, status varchar, execution_seconds decimal(18, 3), rows_affected bigint,'
             ~ ' message varchar, completed_at timestamp with time zone)') -%}
+    {%- endif -%}
+{%- endmacro %}
+
+
+{# on-run-end hook: one row per node and run, kept for ever; fct_dbt_node_health finds slow and flaky nodes in it. #}
+{% macro record_run_results(results) -%}
+    {%- set relevant = results | selectattr('node', 'defined') | list -%}
+    {%- if execute and flags.WHICH in ('build', 'run', 'test', 'seed', 'snapshot') and relevant -%}
         insert into {{ run_results_relation() }}
         values
         {% for result in relevant -%}

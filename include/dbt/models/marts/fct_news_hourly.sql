@@ -3,7 +3,7 @@
         materialized='incremental',
         incremental_strategy='delete+insert',
         unique_key='event_hour',
-        on_schema_change='fail',
+        on_schema_change='append_new_columns',
         transient=false,
         tags=['streaming'],
     )

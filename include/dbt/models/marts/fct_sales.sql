@@ -2,7 +2,7 @@
     config(
         materialized='incremental',
         incremental_strategy='replace_range',
-        on_schema_change='fail',
+        on_schema_change='append_new_columns',
         transient=false,
         cluster_by='transaction_date',
         meta={'rebuild': {'source': 'int_sales_priced', 'date_column': 'transaction_date'}},
