@@ -81,7 +81,8 @@ def test_dag_says_when_it_fails_or_is_late(dag: DAG) -> None:
 def test_airflow_knows_what_the_deadline_counts_from(dag: DAG) -> None:
     """A reference of our own works only if a plugin brings it, and no other may be used: see RunQueuedAt."""
     brought = runpy.run_path(str(PROJECT_ROOT / "plugins" / "deadlines.py"))["DeadlinesPlugin"]
-    (deadline,) = dag.deadline
+    deadlines: Any = dag.deadline
+    (deadline,) = deadlines
     assert [type(deadline.reference)] == brought.deadline_references
 
 
