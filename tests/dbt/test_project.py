@@ -146,7 +146,6 @@ class TestCommands:
             ("run --select tag:staging", "Completed successfully"),
             ("test --select test_type:generic", "Completed successfully"),
             ("test --select test_type:singular --store-failures", "Completed successfully"),
-            ("test --select test_name:valid_transaction_amount", "Completed successfully"),
             ("show --select fct_orders --limit 2", "| order_id"),
             ("source freshness", "PASS freshness of raw.customers"),
         ],

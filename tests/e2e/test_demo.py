@@ -38,6 +38,7 @@ OUR_VARIABLES = (
 RUN_ELSEWHERE = {
     "make demo": "the first test here runs it",
     "make test": "runs this test",
+    "airflow backfill create": "needs the schedule of a stack that is up: tests/e2e/test_airflow.py",
     "airflow dags test marketing_pipeline": "tests/e2e/test_airflow.py",
     "python -m streaming_workers.producer": "runs for ever; the demo starts it",
     "python -m streaming_workers.consumer": "the same",
