@@ -361,6 +361,7 @@ def test_a_second_build_of_the_same_files_changes_no_row(copy: Project) -> None:
     tables = copy.query(
         "select table_schema || '.' || table_name from information_schema.tables"
         " where table_schema in ('analytics', 'staging', 'snapshots')"
+        " and table_name != 'fct_dbt_node_health'"  # it counts the builds
     )
 
     def content() -> dict[str, Rows]:
