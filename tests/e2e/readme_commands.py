@@ -8,6 +8,7 @@ import json
 import os
 import runpy
 import shlex
+import subprocess
 import sys
 from collections.abc import Callable
 
@@ -52,6 +53,8 @@ def main() -> None:
                 ended_well = run_dbt(arguments)
             case ["airflow", *arguments]:
                 ended_well = program("airflow", arguments)
+            case ["make", *targets]:
+                ended_well = subprocess.run(["make", *targets], check=False).returncode == 0
             case ["python", "-m", module, *arguments]:
                 ended_well = program(module, arguments)
             case _:

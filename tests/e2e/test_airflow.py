@@ -277,7 +277,8 @@ def test_a_backfill_rebuilds_each_of_its_days_by_itself(stack: Stack, api: Airfl
 def segments(stack: Stack) -> list[tuple[Any, ...]]:
     return query(
         stack,
-        "select segment_name, count(*), min(model_version) from analytics.fct_customer_segments group by 1",
+        "select segment_name, count(*), min(model_version) from analytics.fct_customer_segments"
+        " group by 1 order by 1",
     )
 
 
