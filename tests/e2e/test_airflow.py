@@ -138,7 +138,7 @@ def wait_until(is_done: Callable[[], Any], what: str, seconds: float = 1200) -> 
     while time.monotonic() < end:
         if found := is_done():
             return found
-        time.sleep(0.5)
+        time.sleep(1.5)  # each look costs the stack more than it costs us
     raise AssertionError(f"{what} did not happen within {seconds} s")
 
 

@@ -45,6 +45,7 @@ RUN_ELSEWHERE = {
     "python -m streaming_workers.dead_letters list": "needs a broker: tests/streaming_workers",
     "python -m ml.train --features features.parquet": "needs a file of the user's: tests/ml/test_train.py",
     "export WAREHOUSE=snowflake": "needs an account: tests/e2e/test_snowflake.py",
+    "docker compose up": "needs a container engine: tests/deployment runs its commands",
     "make up DATA_DIR=s3://": "needs a bucket; tests/e2e/test_airflow.py starts a stack",
 }
 
