@@ -6,8 +6,6 @@
 No value ever enters a message.
 """
 
-import base64
-import binascii
 import os
 import re
 import secrets
@@ -17,6 +15,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from cryptography.fernet import Fernet
 
 from include.settings import PROJECT_ROOT
 
@@ -47,9 +46,7 @@ class Secret:
 
 SECRETS = {
     "POSTGRES_PASSWORD": Secret(lambda: secrets.token_hex(32), shortest=16, in_a_url=True),
-    "AIRFLOW_FERNET_KEY": Secret(
-        lambda: base64.urlsafe_b64encode(os.urandom(32)).decode(), shortest=44, fernet=True
-    ),
+    "AIRFLOW_FERNET_KEY": Secret(lambda: Fernet.generate_key().decode(), shortest=44, fernet=True),
     "AIRFLOW_JWT_SECRET": Secret(lambda: secrets.token_hex(64), shortest=32),
     "AIRFLOW_API_SECRET_KEY": Secret(lambda: secrets.token_hex(32), shortest=16),
     "AIRFLOW_ADMIN_PASSWORD": Secret(lambda: secrets.token_urlsafe(18), shortest=12),
@@ -93,9 +90,10 @@ def _problem(secret: Secret, value: str) -> str | None:
 
 def _is_fernet_key(key: str) -> bool:
     try:
-        return len(base64.b64decode(key, altchars=b"-_", validate=True)) == 32
-    except (ValueError, binascii.Error):
+        Fernet(key)
+    except ValueError:
         return False
+    return True
 
 
 def filled_in(example: str) -> str:

@@ -5,6 +5,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import yaml
 from airflow.sdk import Context, TriggerRule, XComArg
 from airflow.sdk.bases.operator import BaseOperator
 from airflow.sdk.exceptions import AirflowException
@@ -33,11 +34,7 @@ from include.settings import (
 Operator = BaseOperator | XComArg
 CLEARINGS = "clearings_of_the_run"  # XCom: how often the run had been cleared when the producer ran
 QUARANTINE_TEST = "rejected_share_within_limit"
-# Rendered by dbt; profiles.yml says what it is for.
-DBT_QUERY_TAG = (
-    "{{ tojson({'app': 'marketing-insights', 'dag': env_var('AIRFLOW_CTX_DAG_ID', ''),"
-    " 'task': env_var('AIRFLOW_CTX_TASK_ID', ''), 'run': env_var('AIRFLOW_CTX_DAG_RUN_ID', '')}) }}"
-)
+PROFILE, PROFILES = "marketing_insights", DBT_PROJECT_DIR / "profiles.yml"
 MANIFEST = DBT_PROJECT_DIR / "target" / "manifest.json"
 
 # What a run rebuilds, for the dbt project's vars: the run's parameters, else a backfill's data interval, else
@@ -121,11 +118,11 @@ def dbt_profile(settings: Settings) -> ProfileConfig:
 
     The connection is read when dbt starts: DAGs are parsed without it.
     """
-    name, target = "marketing_insights", settings.warehouse
+    target = settings.warehouse
     if uses_airflow_connection(settings):
         mapping = SnowflakeConnection(SNOWFLAKE_CONNECTION, SnowflakeSettings())
-        return ProfileConfig(name, target, profile_mapping=mapping)
-    return ProfileConfig(name, target, profiles_yml_filepath=DBT_PROJECT_DIR / "profiles.yml")
+        return ProfileConfig(PROFILE, target, profile_mapping=mapping)
+    return ProfileConfig(PROFILE, target, profiles_yml_filepath=PROFILES)
 
 
 class SnowflakeConnection(BaseProfileMapping):
@@ -146,17 +143,16 @@ class SnowflakeConnection(BaseProfileMapping):
     )
 
     def __init__(self, conn_id: str, snowflake: SnowflakeSettings) -> None:
-        """Take role and warehouse from `snowflake`, as profiles.yml takes them from SNOWFLAKE_*."""
+        """Take role and warehouse from `snowflake`, and what is no secret from profiles.yml."""
         self._settings = snowflake
+        profiles = yaml.safe_load(PROFILES.read_text(encoding="utf-8"))
+        target = profiles[PROFILE]["outputs"]["snowflake"]
         super().__init__(
             conn_id,
             {
+                **{name: target[name] for name in ("schema", "threads", "reuse_connections", "query_tag")},
                 "role": snowflake.transformer_role,
                 "warehouse": snowflake.transformer_warehouse,
-                "schema": "analytics",
-                "threads": 8,
-                "reuse_connections": False,
-                "query_tag": DBT_QUERY_TAG,
                 **snowflake.endpoint(),
             },
         )

@@ -8,7 +8,7 @@ import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated, Any, get_type_hints
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, Strict, StringConstraints, TypeAdapter
 from pydantic_core import to_jsonable_python
@@ -92,29 +92,11 @@ class NewsEvent(Event):
         return self.url
 
 
-class PriceFields(TypedDict):
-    """What a message of BitcoinPrice holds; a number is a JSON number, and more fields may be there."""
-
-    event_id: Text
-    fetched_at: Time
-    coin: Text
-    price_usd: Annotated[float, Price, Strict()]
-    change_24h_pct: Annotated[float, Change, Strict()] | None
-    observed_at: Time
-
-
-class NewsFields(TypedDict):
-    """What a message of NewsEvent holds; more fields may be there."""
-
-    event_id: Text
-    fetched_at: Time
-    source_name: Text
-    headline: Text
-    description: str | None
-    url: Text
-    author: str | None
-    category: str | None
-    published_at: Time
+def message_fields(event: type[Event], **as_json: Any) -> TypeAdapter[Any]:
+    """Return what judges a message: the event's fields, but for those that JSON holds as another type."""
+    own = get_type_hints(event, include_extras=True)
+    fields = {name: as_json.get(name, own[name]) for name in event.model_fields}
+    return TypeAdapter(TypedDict(event.__name__, fields))  # type: ignore[operator]
 
 
 @dataclass(frozen=True)
@@ -139,11 +121,15 @@ STREAMS = {
         Stream(
             PRICES_TOPIC,
             BitcoinPrice,
-            TypeAdapter(PriceFields),
+            message_fields(
+                BitcoinPrice,
+                price_usd=Annotated[float, Price, Strict()],
+                change_24h_pct=Annotated[float, Change, Strict()] | None,
+            ),
             "observed_at",
             "streaming.bitcoin_prices_raw",
         ),
-        Stream(NEWS_TOPIC, NewsEvent, TypeAdapter(NewsFields), "published_at", "streaming.news_events_raw"),
+        Stream(NEWS_TOPIC, NewsEvent, message_fields(NewsEvent), "published_at", "streaming.news_events_raw"),
     )
 }
 

@@ -332,7 +332,7 @@ def _mend_transactions() -> None:
                 transformed = sqlglot.parse_one(fs_cursor.SQL_SUCCESS, read="duckdb")
         try:
             original(self, transformed, params)
-        except Exception:
+        except Exception:  # whatever it is, it ends the transaction; it is raised again
             state["aborted"] = state["open"]
             raise
         if isinstance(transformed, exp.Transaction):
