@@ -1,5 +1,6 @@
 """Command line of the local stack: `python -m include.local --help` lists its commands."""
 
+import logging
 import signal
 import sys
 from pathlib import Path
@@ -113,6 +114,7 @@ def _exit_on_signal(signum: int, _: FrameType | None) -> NoReturn:
 
 def main() -> None:
     """Run the command line; a known failure is one clear message and exit code 1."""
+    logging.getLogger("aiokafka").setLevel(logging.WARNING)  # its notes would stand among the figures
     for signum in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(signum, _exit_on_signal)
     try:
