@@ -16,6 +16,7 @@ from include.warehouse.base import CsvFile, LoadError, Session, Warehouse
 log = logging.getLogger(__name__)
 
 LOCK_TIMEOUT_SECONDS = 300
+LOG_LIMIT = "1MB"  # reading so much of it costs a session about 10 ms
 
 
 def _is_lock_conflict(error: BaseException) -> bool:
@@ -100,12 +101,23 @@ class DuckDBWarehouse(Warehouse):
     """The file at `path`, made on first use."""
 
     def __init__(
-        self, path: Path, lock_timeout_seconds: float = LOCK_TIMEOUT_SECONDS, threads: int | None = None
+        self,
+        path: Path,
+        lock_timeout_seconds: float = LOCK_TIMEOUT_SECONDS,
+        *,
+        threads: int | None = None,
+        keeps_log: bool = False,
     ) -> None:
-        """Without `threads`, DuckDB uses all cores."""
+        """Without `threads`, DuckDB uses all cores.
+
+        With `keeps_log`, small changes stay in DuckDB's write-ahead log beside the file until it holds
+        LOG_LIMIT, or until another session ends: a process killed in a checkpoint may leave a file that
+        nobody can open (see include/warehouse/repair.py), so who writes every second should have few.
+        """
         self.path = path
         self._lock_timeout_seconds = lock_timeout_seconds
         self._threads = threads
+        self._keeps_log = keeps_log
 
     @contextmanager
     def session(self) -> Iterator[DuckDBSession]:
@@ -132,6 +144,9 @@ class DuckDBWarehouse(Warehouse):
         connection.execute("set TimeZone = 'UTC'")
         if self._threads:
             connection.execute(f"set threads = {self._threads}")
+        if self._keeps_log:
+            connection.execute("pragma disable_checkpoint_on_shutdown")
+            connection.execute(f"set checkpoint_threshold = '{LOG_LIMIT}'")
         # It would go into the log, on stdout. In a notebook it is off, and touching it asks for ipywidgets.
         if connection.execute("select current_setting('enable_progress_bar')").fetchall() != [(False,)]:
             connection.execute("set enable_progress_bar = false")

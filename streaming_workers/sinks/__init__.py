@@ -24,7 +24,7 @@ def get_sink(settings: Settings | None = None, consumer: ConsumerSettings | None
     """
     settings = settings or get_settings()
     if settings.warehouse == "duckdb":
-        warehouse = DuckDBWarehouse(settings.duckdb_path, LOCK_TIMEOUT_SECONDS, threads=1)
+        warehouse = DuckDBWarehouse(settings.duckdb_path, LOCK_TIMEOUT_SECONDS, threads=1, keeps_log=True)
         errors: tuple[type[Exception], ...] = (duckdb.Error, OSError)
         json_type = "json using compression zstd"  # DuckDB would try every compression at each checkpoint
         return WarehouseSink(

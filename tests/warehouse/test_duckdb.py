@@ -107,3 +107,25 @@ def test_no_progress_bar_goes_to_stdout(tmp_path: Path) -> None:
     """DuckDB would draw one during a statement of more than two seconds, which is no line of a JSON log."""
     with DuckDBWarehouse(tmp_path / "w.duckdb").session() as session:
         assert session.execute("select current_setting('enable_progress_bar')") == [(False,)]
+
+
+def test_with_a_log_small_changes_leave_the_file_alone_and_large_ones_do_not(tmp_path: Path) -> None:
+    """A checkpoint is when a killed process can damage the file."""
+    warehouse = DuckDBWarehouse(tmp_path / "w.duckdb", keeps_log=True)
+    with warehouse.session() as session:
+        session.execute("create table t (n integer, text varchar)")
+    empty = warehouse.path.read_bytes()
+
+    for number in range(20):
+        with warehouse.session() as session:
+            session.execute("insert into t values (?, 'x')", [number])
+    assert warehouse.path.read_bytes() == empty
+    with warehouse.session() as session:
+        assert session.execute("select count(*), max(n) from t") == [(20, 19)]
+
+    for _ in range(30):
+        with warehouse.session() as session:
+            session.execute("insert into t values (?, repeat('x', 60_000))", [number])
+    assert warehouse.path.read_bytes() != empty
+    with warehouse.session() as session:
+        assert session.execute("select count(*) from t") == [(50,)]
