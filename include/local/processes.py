@@ -117,11 +117,16 @@ class ProcessSet:
         return any(one.process() for one in self._recorded())
 
     def _family(self) -> list[psutil.Process]:
-        """Return all live processes that carry our marker, also those that left group and parents."""
+        """Return all live processes that we started or that carry our marker, also without their parents."""
         stack_id = self._state().get("id")
         if stack_id is None:
             return []
-        return [process for process in psutil.process_iter() if _marker(process) == stack_id]
+        # A program shows no environment yet in its first microseconds.
+        roots = {process for one in self._recorded() if (process := one.process())}
+        return [
+            *roots,
+            *(one for one in psutil.process_iter() if one not in roots and _marker(one) == stack_id),
+        ]
 
     def _sweep(self) -> None:
         """Kill what is left, again and again, since a process may fork while it is being killed."""
