@@ -52,14 +52,16 @@ RUN_ELSEWHERE = {
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What `git clone` brings: the files that git tracks, and nothing else."""
+    """What `git clone` brings, with the packages that `make test` has installed in its own clean checkout."""
     folder = tmp_path_factory.mktemp("clone") / "marketing-insight-pipeline"
     tracked = subprocess.run(
         ["git", "ls-files", "-z"], cwd=PROJECT_ROOT, capture_output=True, check=True
     ).stdout
     for name in filter(None, tracked.decode().split("\0")):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(PROJECT_ROOT / name, folder / name)
+        shutil.copy2(PROJECT_ROOT / name, folder / name)  # make compares times
+    (folder / ".local").mkdir()
+    (folder / ".local" / "venv").symlink_to(sys.prefix)
     return folder
 
 
@@ -83,7 +85,7 @@ def environment() -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def demo(clone: Path, environment: dict[str, str]) -> Iterator[Demo]:
-    """Return what runs `make demo` in the clone; the first one installs everything there."""
+    """Return what runs `make demo` in the clone."""
 
     def run(
         *arguments: str, command: str = "demo", feeds: str = "simulator"
