@@ -325,15 +325,15 @@ async def _send_one(producer: AIOKafkaProducer, topic: str, message: Message) ->
 
 async def read_all(servers: str, topic: str) -> list[ConsumerRecord]:
     """Return every committed message of a topic, in order within each partition."""
+    written = await topic_ends(servers, topic)
     reader = AIOKafkaConsumer(
         bootstrap_servers=servers, auto_offset_reset="earliest", isolation_level="read_committed"
     )
     await reader.start()
     try:
-        partitions = [TopicPartition(topic, number) for number in await partitions_of(servers, topic)]
-        reader.assign(partitions)
-        ends = await reader.end_offsets(partitions)
-        await reader.seek_to_beginning(*partitions)
+        reader.assign(list(written))
+        ends = await committed_ends(reader, written)
+        await reader.seek_to_beginning(*written)
         records: list[ConsumerRecord] = []
         while any([await reader.position(partition) < end for partition, end in ends.items()]):
             for batch in (await reader.getmany(timeout_ms=200)).values():
@@ -341,6 +341,32 @@ async def read_all(servers: str, topic: str) -> list[ConsumerRecord]:
         return records
     finally:
         await reader.stop()
+
+
+async def topic_ends(servers: str, topic: str) -> dict[TopicPartition, int]:
+    """Return the end of each partition, open transactions included."""
+    reader = AIOKafkaConsumer(bootstrap_servers=servers)
+    await reader.start()
+    try:
+        partitions = [TopicPartition(topic, number) for number in await partitions_of(servers, topic)]
+        return dict(await reader.end_offsets(partitions))
+    finally:
+        await reader.stop()
+
+
+async def committed_ends(
+    reader: AIOKafkaConsumer, ends: dict[TopicPartition, int]
+) -> dict[TopicPartition, int]:
+    """Return the end of what is committed, which a commit reaches a moment after it is acknowledged.
+
+    Waits for that, but not for a transaction that somebody left open.
+    """
+    deadline = time.monotonic() + 2
+    while True:
+        committed = dict(await reader.end_offsets(ends))
+        if time.monotonic() > deadline or all(committed[one] >= end for one, end in ends.items()):
+            return committed
+        await asyncio.sleep(0.02)
 
 
 async def partitions_of(servers: str, topic: str) -> list[int]:

@@ -6,11 +6,11 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka import ConsumerRecord
 
 from streaming_workers.dead_letter_topic import HEADER_PREFIX
 from streaming_workers.events import STREAMS, Stream
-from tests.streaming_workers.harness import Source, Stage, partitions_of, source_of
+from tests.streaming_workers.harness import Source, Stage, source_of, topic_ends
 
 POISON = "poison"
 """A header with this name marks what the consumer must refuse; all other messages are valid events."""
@@ -166,17 +166,8 @@ def wait_for_the_end(stage: Stage) -> None:
 
 def ends_of(stage: Stage, topic: str) -> dict[int, int]:
     """Return the end of each partition of a topic."""
-    return asyncio.run(_ends_of(stage.broker.bootstrap_servers, topic))
-
-
-async def _ends_of(servers: str, topic: str) -> dict[int, int]:
-    reader = AIOKafkaConsumer(bootstrap_servers=servers)
-    await reader.start()
-    try:
-        partitions = [TopicPartition(topic, number) for number in await partitions_of(servers, topic)]
-        return {one.partition: end for one, end in (await reader.end_offsets(partitions)).items()}
-    finally:
-        await reader.stop()
+    ends = asyncio.run(topic_ends(stage.broker.bootstrap_servers, topic))
+    return {one.partition: end for one, end in ends.items()}
 
 
 def _entry(record: ConsumerRecord) -> Entry:
