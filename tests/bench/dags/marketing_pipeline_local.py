@@ -4,7 +4,7 @@ from typing import Any
 
 from airflow.sdk import dag, task
 from cosmos import DbtTaskGroup, ExecutionConfig, ProfileConfig, ProjectConfig, RenderConfig
-from cosmos.constants import ExecutionMode, InvocationMode, LoadMode, TestBehavior
+from cosmos.constants import ExecutionMode, InvocationMode, LoadMode, TestBehavior, TestIndirectSelection
 
 from include.dbt_tasks import MANIFEST
 from include.ingestion.datasets import DATASETS
@@ -31,10 +31,15 @@ def marketing_pipeline_local() -> None:
             profiles_yml_filepath=DBT_PROJECT_DIR / "profiles.yml",
         ),
         execution_config=ExecutionConfig(
-            execution_mode=ExecutionMode.LOCAL, invocation_mode=InvocationMode.SUBPROCESS
+            execution_mode=ExecutionMode.LOCAL,
+            invocation_mode=InvocationMode.SUBPROCESS,
+            test_indirect_selection=TestIndirectSelection.BUILDABLE,  # or tests would read what is excluded
         ),
         render_config=RenderConfig(
-            load_method=LoadMode.DBT_MANIFEST, test_behavior=TestBehavior.AFTER_EACH, emit_datasets=False
+            exclude=["tag:segments", "tag:streaming"],
+            load_method=LoadMode.DBT_MANIFEST,
+            test_behavior=TestBehavior.AFTER_EACH,
+            emit_datasets=False,
         ),
         # One at a time: side by side they would wait for one another's lock on the DuckDB file.
         operator_args={"pool": "warehouse", "append_env": True},
