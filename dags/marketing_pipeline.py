@@ -19,12 +19,11 @@ from typing import Any
 from airflow.sdk import Asset, Param, dag, task
 
 from include.dag_defaults import dag_defaults, data_intervals
-from include.dbt_tasks import FULL_REFRESH, RUN_VARS, dbt_task_group
+from include.dbt_tasks import FULL_REFRESH, OF_OTHER_DAGS, RUN_VARS, dbt_task_group
 from include.ingestion.datasets import DATASETS
 from include.settings import get_settings
 
 SETTINGS = get_settings()
-OF_OTHER_DAGS = ["tag:segments", "tag:streaming"]
 DATE: dict[str, Any] = {"type": ["null", "string"], "format": "date"}
 
 

@@ -34,6 +34,7 @@ from include.settings import (
 Operator = BaseOperator | XComArg
 CLEARINGS = "clearings_of_the_run"  # XCom: how often the run had been cleared when the producer ran
 QUARANTINE_TEST = "rejected_share_within_limit"
+OF_OTHER_DAGS = ["tag:segments", "tag:streaming"]  # what marketing_pipeline leaves to them
 PROFILE, PROFILES = "marketing_insights", DBT_PROJECT_DIR / "profiles.yml"
 MANIFEST = DBT_PROJECT_DIR / "target" / "manifest.json"
 

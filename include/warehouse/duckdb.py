@@ -19,7 +19,8 @@ LOCK_TIMEOUT_SECONDS = 300
 LOG_LIMIT = "1MB"  # reading so much of it costs a session about 10 ms
 
 
-def _is_lock_conflict(error: BaseException) -> bool:
+def is_lock_conflict(error: BaseException) -> bool:
+    """Return whether another process holds the file."""
     return isinstance(error, duckdb.IOException) and "Could not set lock on file" in str(error)
 
 
@@ -132,7 +133,7 @@ class DuckDBWarehouse(Warehouse):
     @property
     def _waiting_for_lock(self) -> Retrying:
         return Retrying(
-            retry=retry_if_exception(_is_lock_conflict),
+            retry=retry_if_exception(is_lock_conflict),
             wait=wait_random_exponential(multiplier=0.1, max=5),
             stop=stop_after_delay(self._lock_timeout_seconds),
             before_sleep=before_sleep_log(log, logging.INFO),

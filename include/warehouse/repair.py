@@ -18,14 +18,18 @@ import duckdb
 import typer
 
 from include.settings import get_settings
+from include.warehouse.duckdb import DuckDBWarehouse, is_lock_conflict
 
+LOCK_TIMEOUT_SECONDS = 60
 CHECKSUM_BYTES = 8  # little-endian, at the start of a block
+
+BACKUP = "\nRestore a backup, see docs/runbooks/batch.md."
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
-class DamagedError(Exception):
-    """The file cannot be repaired; the message names it and says why."""
+class NotRepairedError(Exception):
+    """The file was not repaired; the message names it and says why, and what to do."""
 
 
 @app.command()
@@ -34,8 +38,8 @@ def main() -> None:
     path = get_settings().duckdb_path
     try:
         rows = repair(path)
-    except DamagedError as error:
-        typer.echo(f"{error}\nNothing was changed: restore a backup, see docs/runbooks/batch.md.", err=True)
+    except NotRepairedError as error:
+        typer.echo(f"{error}\nNothing was changed.", err=True)
         raise typer.Exit(1) from error
     if rows is None:
         typer.echo(f"{path} opens, nothing to repair.")
@@ -46,18 +50,20 @@ def main() -> None:
 def repair(path: Path) -> int | None:
     """Return the number of rows of the repaired file, None where it needed no repair.
 
-    Raises DamagedError where it does not open for another reason.
+    Raises NotRepairedError where it is in use, or does not open for another reason.
     """
     if not path.exists():
-        raise DamagedError(f"{path} does not exist")
+        raise NotRepairedError(f"{path} does not exist")
     try:
-        duckdb.connect(str(path)).close()
+        with DuckDBWarehouse(path, LOCK_TIMEOUT_SECONDS).session():
+            return None
     except duckdb.Error as error:
+        if is_lock_conflict(error):
+            raise NotRepairedError(f"{path} is in use, which a damaged file cannot be: {error}") from error
         found = re.search(r"computed checksum (\d+) does not match .* in block at location (\d+)", str(error))
         if not found:
-            raise DamagedError(f"{path} does not open, and not for a wrong checksum: {error}") from error
+            raise NotRepairedError(f"{path} does not open, and not for a checksum: {error}{BACKUP}") from error
         return _repair_copy(path, checksum=int(found[1]), location=int(found[2]))
-    return None
 
 
 def _repair_copy(path: Path, checksum: int, location: int) -> int:
@@ -75,7 +81,7 @@ def _repair_copy(path: Path, checksum: int, location: int) -> int:
             _log(path).replace(_log(_damaged(path)))
         copy.replace(path)
     except duckdb.Error as error:
-        raise DamagedError(f"{path} is damaged in more than one place: {error}") from error
+        raise NotRepairedError(f"{path} is damaged in more than one place: {error}{BACKUP}") from error
     finally:
         for left in (copy, _log(copy)):
             left.unlink(missing_ok=True)

@@ -93,6 +93,17 @@ def test_a_program_that_ignores_the_request_is_killed(processes: ProcessSet) -> 
     assert not is_alive(pid)
 
 
+def test_a_program_that_does_not_show_its_environment_is_stopped(processes: ProcessSet) -> None:
+    """As each does not in its first microseconds."""
+    start(processes, one=["env", "-i", *STUBBORN])
+    wait_until(lambda: "ready" in processes.log_file("one").read_text())
+    pid = recorded_pids(processes)[0]
+
+    assert processes.stop(timeout=0.3) is True
+
+    assert not is_alive(pid)
+
+
 @pytest.mark.parametrize("parent_dies_first", [False, True])
 def test_stop_finds_a_grandchild_that_left_the_group(
     processes: ProcessSet, *, parent_dies_first: bool

@@ -10,8 +10,10 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from include.settings import get_settings
+from include.warehouse import repair as repair_module
 from include.warehouse.duckdb import DuckDBWarehouse
 from include.warehouse.repair import app
+from tests.warehouse.locks import locked
 
 BLOCK, BLOCK_BYTES, PAGE = 12_288, 262_144, 4096
 """The file's first block, which holds the metadata, and what the kernel writes at a time."""
@@ -112,9 +114,18 @@ def test_damage_in_two_places_is_left_to_a_backup(path: Path) -> None:
 
     result = repair()
 
-    assert (result.exit_code, "restore a backup" in result.output) == (1, True)
+    assert (result.exit_code, "Restore a backup" in result.output) == (1, True)
     assert path.read_bytes() == content
     assert [one.name for one in path.parent.iterdir()] == [path.name]
+
+
+def test_a_file_in_use_is_no_case_for_a_backup(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(repair_module, "LOCK_TIMEOUT_SECONDS", 0.5)
+    with locked(path):
+        result = repair()
+
+    assert (result.exit_code, f"{path} is in use" in result.output) == (1, True)
+    assert "backup" not in result.output
 
 
 def test_no_file_is_said(path: Path) -> None:

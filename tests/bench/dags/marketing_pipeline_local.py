@@ -6,7 +6,7 @@ from airflow.sdk import dag, task
 from cosmos import DbtTaskGroup, ExecutionConfig, ProfileConfig, ProjectConfig, RenderConfig
 from cosmos.constants import ExecutionMode, InvocationMode, LoadMode, TestBehavior, TestIndirectSelection
 
-from include.dbt_tasks import MANIFEST
+from include.dbt_tasks import MANIFEST, OF_OTHER_DAGS
 from include.ingestion.datasets import DATASETS
 from include.settings import DBT_PROJECT_DIR, get_settings
 
@@ -36,7 +36,7 @@ def marketing_pipeline_local() -> None:
             test_indirect_selection=TestIndirectSelection.BUILDABLE,  # or tests would read what is excluded
         ),
         render_config=RenderConfig(
-            exclude=["tag:segments", "tag:streaming"],
+            exclude=OF_OTHER_DAGS,
             load_method=LoadMode.DBT_MANIFEST,
             test_behavior=TestBehavior.AFTER_EACH,
             emit_datasets=False,
