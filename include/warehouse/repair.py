@@ -62,7 +62,7 @@ def repair(path: Path) -> int | None:
             raise NotRepairedError(f"{path} is in use, which a damaged file cannot be: {error}") from error
         found = re.search(r"computed checksum (\d+) does not match .* in block at location (\d+)", str(error))
         if not found:
-            raise NotRepairedError(f"{path} does not open, and not for a checksum: {error}{BACKUP}") from error
+            raise NotRepairedError(f"{path} does not open, not for a checksum: {error}{BACKUP}") from error
         return _repair_copy(path, checksum=int(found[1]), location=int(found[2]))
 
 
