@@ -22,7 +22,7 @@ ASTRO := $(or $(shell command -v astro),$(LOCAL_DIR)/bin/astro)
 
 export LOCAL_DIR
 # One environment for every command below; `source .local/env.sh` gives a shell the same.
-RUN := $(BIN)/python -m include.local
+RUN := $(BIN)/python -m standalone
 
 .PHONY: help setup demo up down test lint format bench lock manifest clean chromium kafka \
 	check parse docs slim secrets audit actionlint env images containers push deploy

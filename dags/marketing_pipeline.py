@@ -18,9 +18,9 @@ from typing import Any
 
 from airflow.sdk import Asset, Param, dag, task
 
-from include.dag_defaults import dag_defaults, data_intervals
-from include.dbt_tasks import FULL_REFRESH, OF_OTHER_DAGS, RUN_VARS, dbt_task_group
 from include.ingestion.datasets import DATASETS
+from include.orchestration.dag_defaults import dag_defaults, data_intervals
+from include.orchestration.dbt_task_group import FULL_REFRESH, OF_OTHER_DAGS, RUN_VARS, dbt_task_group
 from include.settings import get_settings
 
 SETTINGS = get_settings()

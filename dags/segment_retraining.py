@@ -20,8 +20,8 @@ from typing import Any
 
 from airflow.sdk import Asset, Param, chain, dag, task
 
-from include.dag_defaults import asset_or_time, dag_defaults
-from include.dbt_tasks import AS_OF_VARS, dbt_task_group
+from include.orchestration.dag_defaults import asset_or_time, dag_defaults
+from include.orchestration.dbt_task_group import AS_OF_VARS, dbt_task_group
 from include.settings import get_settings
 
 DATE: dict[str, Any] = {"type": ["null", "string"], "format": "date"}

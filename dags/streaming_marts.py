@@ -19,8 +19,8 @@ from typing import Any
 
 from airflow.sdk import Asset, Param, dag, task
 
-from include.dag_defaults import dag_defaults, data_intervals
-from include.dbt_tasks import STREAM_VARS, dbt_task_group
+from include.orchestration.dag_defaults import dag_defaults, data_intervals
+from include.orchestration.dbt_task_group import STREAM_VARS, dbt_task_group
 from include.settings import get_settings
 
 TIME: dict[str, Any] = {"type": ["null", "string"], "format": "date-time"}
@@ -40,8 +40,8 @@ def streaming_marts() -> None:
     @task(pool="warehouse")
     def freshness_and_lag_gate() -> dict[str, int]:
         from include.settings import get_settings
-        from include.streaming.gate import check_streams
         from include.warehouse import get_warehouse
+        from streaming_workers.gate import check_streams
         from streaming_workers.settings import KafkaSettings
 
         return check_streams(get_warehouse(), KafkaSettings(), get_settings())

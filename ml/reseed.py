@@ -100,7 +100,7 @@ def _profiles(project: Path, settings: Settings) -> Iterator[tuple[Path, dict[st
     if not uses_airflow_connection(settings):
         yield project, {}
         return
-    from include.dbt_tasks import dbt_profile  # noqa: PLC0415 (Airflow and Cosmos, for Airflow's connection)
+    from include.orchestration.dbt_profile import dbt_profile  # noqa: PLC0415 (Airflow and Cosmos, for Airflow's connection)
 
     with dbt_profile(settings).ensure_profile() as (file, secrets):
         yield file.parent, secrets

@@ -7,7 +7,7 @@ from typing import Any
 
 from airflow.sdk.exceptions import AirflowFailException
 
-from include.alerts import AlertKind
+from include.alert_kind import AlertKind
 from include.warehouse import Warehouse
 from ml.features import FeaturesError, load_features
 from ml.registry import PARAMETERS_FILE, RegistryError, open_registry

@@ -1,14 +1,12 @@
 """Makes our deadline known to Airflow's processes."""
 
-from typing import Any, ClassVar
-
 from airflow.plugins_manager import AirflowPlugin
 
-from include.deadlines import RunQueuedAt
+from include.orchestration.deadlines import RunQueuedAt
 
 
 class DeadlinesPlugin(AirflowPlugin):
     """The reference of the deadline that all DAGs have."""
 
     name = "deadlines"
-    deadline_references: ClassVar[list[Any]] = [RunQueuedAt]
+    deadline_references = [RunQueuedAt]  # noqa: RUF012 (Airflow's own form)

@@ -1,9 +1,11 @@
 """What makes a message a valid event; everything else is a dead letter."""
 
 import json
+from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple, NoReturn
 
+from aiokafka import ConsumerRecord
 from pydantic import ValidationError
 
 from streaming_workers.events import Stream
@@ -11,6 +13,14 @@ from streaming_workers.events import Stream
 
 class InvalidEventError(ValueError):
     """The message is no event; the message of the error says why, without the values in it."""
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A message that is no event, and why."""
+
+    record: ConsumerRecord
+    error: InvalidEventError
 
 
 class ValidEvent(NamedTuple):

@@ -13,9 +13,9 @@ from pathlib import Path
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import NoError, UnknownTopicOrPartitionError, for_code
 
-from include.local.kafka import bootstrap_servers, broker_command, broker_is_ready, prepare_broker
-from include.local.processes import tail
 from include.settings import Settings
+from standalone.kafka import bootstrap_servers, broker_command, broker_is_ready, prepare_broker
+from standalone.processes import tail
 from streaming_workers.settings import KafkaSettings
 
 # Below the ports that the kernel gives to outgoing connections: while the broker is down, a client that

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import psutil
 
-from include.local.processes import MARKER
+from standalone.processes import MARKER
 
 
 def free_port() -> int:

@@ -8,9 +8,9 @@ import pytest
 import yaml
 from prometheus_client import REGISTRY
 
-import streaming_workers.consumer
-import streaming_workers.producer  # noqa: F401 (registers its metrics, as the consumer does)
-from include.alerts import AlertKind
+import streaming_workers.consumer.__main__
+import streaming_workers.producer.__main__  # noqa: F401 (registers its metrics, as the consumer does)
+from include.alert_kind import AlertKind
 from include.settings import PROJECT_ROOT, Settings
 
 MONITORING = (PROJECT_ROOT / "docs" / "monitoring.md").read_text(encoding="utf-8")

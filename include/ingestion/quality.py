@@ -1,6 +1,6 @@
 """What must hold of the raw tables before anything is built from them."""
 
-from include.alerts import AlertKind
+from include.alert_kind import AlertKind
 from include.ingestion.datasets import DATASETS
 from include.ingestion.errors import IngestionError
 from include.ingestion.loader import LEDGER, create_tables

@@ -11,14 +11,14 @@ from statistics import median
 
 import duckdb
 
-from include.dbt_tasks import OF_OTHER_DAGS
 from include.ingestion.datasets import DATASETS
 from include.ingestion.loader import ingest
-from include.local.environment import VENV_BIN, airflow_environment
-from include.local.sample_data import generate
-from include.local.stack import Stack
+from include.orchestration.dbt_task_group import OF_OTHER_DAGS
 from include.settings import DBT_PROJECT_DIR, PROJECT_ROOT, Settings
 from include.warehouse import get_warehouse
+from standalone.environment import VENV_BIN, airflow_environment
+from standalone.sample_data.generator import generate
+from standalone.stack import Stack
 from tests.bench.measure import GIB, Ratio, peak_memory, quietly, seconds, settings_in
 
 INGEST = """

@@ -9,12 +9,12 @@ from statistics import median
 import duckdb
 from sklearn.cluster import KMeans
 
-from include.local.environment import VENV_BIN, airflow_environment
 from include.settings import DBT_PROJECT_DIR, PROJECT_ROOT
 from ml.features import check_features
 from ml.registry import Registry
 from ml.segmentation import DEFAULT_K, STARTS, make_pipeline
 from ml.train import train
+from standalone.environment import VENV_BIN, airflow_environment
 from tests.bench.measure import GIB, Ratio, peak_memory, quietly, seconds, settings_in
 from tests.ml.customers import made_up_customers
 

@@ -17,8 +17,8 @@ import requests
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from prometheus_client.parser import text_string_to_metric_families
 
-from include.local.environment import VENV_BIN, airflow_environment
 from include.settings import DBT_PROJECT_DIR, PROJECT_ROOT, Settings
+from standalone.environment import VENV_BIN, airflow_environment
 from streaming_workers.events import PRICES_TOPIC, STREAMS
 from streaming_workers.settings import KafkaSettings
 from streaming_workers.topics import ensure_topics
@@ -101,7 +101,7 @@ def bench_freshness(folder: Path, minutes: float = 2) -> Iterator[Ratio]:
     with (
         running_broker(folder) as broker,
         consumer(broker, settings.duckdb_path) as (_, metrics_port),
-        _running([sys.executable, "-m", "streaming_workers.simulator", "--port", str(port)], {}),
+        _running([sys.executable, "-m", "standalone.simulator", "--port", str(port)], {}),
         _running(
             [sys.executable, "-m", "streaming_workers.producer"],
             {

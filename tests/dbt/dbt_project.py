@@ -19,10 +19,10 @@ from dbt.cli.main import dbtRunner, dbtRunnerResult
 
 from include.ingestion.datasets import DATASETS
 from include.ingestion.loader import ingest
-from include.local.manifest import ensure_seed
 from include.settings import DBT_PROJECT_DIR
 from include.warehouse.duckdb import DuckDBWarehouse
 from ml.reseed import NOT_COPIED
+from standalone.manifest import ensure_seed
 from tests.dbt.money import Row, read
 
 Rows = list[tuple[Any, ...]]

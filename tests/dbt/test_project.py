@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from include.dbt_tasks import DbtNodesFailedError, raise_what_failed
-from include.local.sample_data import generate
+from include.orchestration.dbt_errors import DbtNodesFailedError, raise_what_failed
+from standalone.sample_data.generator import generate
 from tests.dbt.dbt_project import (
     WAREHOUSE,
     WITHOUT_TESTS,

@@ -15,13 +15,13 @@ from typing import Any
 
 import pytest
 
-from include.local.sample_data import generate
 from include.settings import PROJECT_ROOT, Settings
 from include.warehouse.duckdb import DuckDBWarehouse
 from ml import evaluation, reseed
 from ml.features import load_features
 from ml.registry import Registry, RegistryError, open_registry
 from ml.train import train
+from standalone.sample_data.generator import generate
 from tests.dbt.dbt_project import WITHOUT_TESTS, Project, make_project, run_dbt
 
 MARTS = ("build", "--select", "tag:segment_marts", "--exclude-resource-type", "unit_test")

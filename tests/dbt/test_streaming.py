@@ -10,8 +10,8 @@ import pytest
 
 from include.settings import Settings
 from include.warehouse.duckdb import DuckDBWarehouse
+from streaming_workers.consumer.sinks import get_sink
 from streaming_workers.events import NEWS_TOPIC, PRICES_TOPIC, STREAMS, BitcoinPrice, Event, NewsEvent
-from streaming_workers.sinks import get_sink
 from tests.dbt.dbt_project import WAREHOUSE, Outcome, Project, Rows, make_project
 
 STREAMING = ("--select", "tag:streaming")

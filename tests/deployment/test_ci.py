@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
-from include.local.kafka.jars import kafka_version
+from standalone.kafka.jars import kafka_version
 from tests.deployment.tools import ROOT, SEARCH_PATH, run
 
 WORKFLOWS = {path.name: path for path in sorted((ROOT / ".github" / "workflows").glob("*.yml"))}
@@ -251,10 +251,10 @@ def test_dependency_updates_are_configured_for_every_kind_of_pin() -> None:
         ("docker", "/"),
         ("docker", "/streaming_workers"),
         ("docker-compose", "/"),
-        ("maven", "/include/local/kafka"),
+        ("maven", "/standalone/kafka"),
         ("github-actions", "/"),
     }
-    assert (ROOT / "include/local/kafka/pom.xml").read_text().count(kafka_version()) == 1
+    assert (ROOT / "standalone/kafka/pom.xml").read_text().count(kafka_version()) == 1
 
 
 def test_help_names_what_a_user_runs() -> None:

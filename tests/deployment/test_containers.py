@@ -25,12 +25,12 @@ from packaging.specifiers import SpecifierSet
 from pydantic_settings import BaseSettings
 
 from include.container_secrets import EXECUTOR, OF_SCALE, SECRETS
-from include.local import manifest, stack
-from include.local.environment import ADMIN_USER
-from include.local.kafka.jars import kafka_version
-from include.local.streaming import BROKER, streaming_commands
 from include.settings import Settings
 from ml.gate import GateSettings
+from standalone import manifest, stack
+from standalone.environment import ADMIN_USER
+from standalone.kafka.jars import kafka_version
+from standalone.workers import BROKER, streaming_commands
 from streaming_workers.settings import ConsumerSettings, KafkaSettings, MonitoringSettings, ProducerSettings
 from tests.deployment.compose import FILLED_IN, config, services_of
 from tests.deployment.compose import TEXT as COMPOSE_TEXT
@@ -38,7 +38,11 @@ from tests.deployment.tools import ROOT, SEARCH_PATH, run
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 WORKERS_DOCKERFILE = (ROOT / "streaming_workers/Dockerfile").read_text()
-PRELOADING = ["python", "-m", "include.local.scheduler"]  # `airflow scheduler` with its imports done first
+PRELOADING = [
+    "python",
+    "-m",
+    "include.orchestration.scheduler",
+]
 ALWAYS = {
     "secrets-check",
     "postgres",
@@ -368,7 +372,7 @@ def test_image_parses_dbt_as_the_local_stack_does(tmp_path: Path, monkeypatch: p
         calls.append(["dbt", *argv[1:]])
         return subprocess.CompletedProcess(argv, 0)
 
-    monkeypatch.setattr("include.local.manifest.subprocess.run", record)
+    monkeypatch.setattr("standalone.manifest.subprocess.run", record)
     (tmp_path / "dbt_project.yml").touch()
     manifest.refresh_manifest(Settings(local_dir=tmp_path), project=tmp_path)
     assert calls == [shlex.split(line) for line in re.findall(r"^RUN (dbt .*)$", DOCKERFILE, re.MULTILINE)]

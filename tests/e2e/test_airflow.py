@@ -14,12 +14,12 @@ import duckdb
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
-from include.local.airflow_api import AirflowApi, TaskState
-from include.local.demo import describe_failure, log_root
-from include.local.environment import ADMIN_USER, admin_password
-from include.local.sample_data import generate
-from include.local.stack import AIRFLOW, Stack
 from include.settings import Settings
+from standalone.airflow_api import AirflowApi, TaskState
+from standalone.demo import describe_failure, log_root
+from standalone.environment import ADMIN_USER, admin_password
+from standalone.sample_data.generator import generate
+from standalone.stack import AIRFLOW, Stack
 from tests.machine import free_port
 from tests.web_hook import web_hook
 

@@ -34,7 +34,6 @@ from include.ingestion.datasets import DATASETS
 from include.ingestion.errors import IngestionError
 from include.ingestion.loader import LoadResult, ingest
 from include.ingestion.quality import check_raw_tables
-from include.local.sample_data import generate
 from include.settings import DBT_PROJECT_DIR, PROJECT_ROOT, Settings, get_settings
 from include.warehouse import CsvFile, LoadError, Session, Warehouse, get_warehouse
 from include.warehouse.duckdb import DuckDBWarehouse
@@ -48,9 +47,10 @@ from include.warehouse.snowflake import (
 from ml import evaluation
 from ml.features import load_features
 from ml.reseed import reseed
-from streaming_workers.batches import Batch
+from standalone.sample_data.generator import generate
+from streaming_workers.consumer.batches import Batch
+from streaming_workers.consumer.sinks import get_sink
 from streaming_workers.events import PRICES_TOPIC
-from streaming_workers.sinks import get_sink
 from tests.dbt.dbt_project import make_project
 from tests.dbt.statements import complaints, sent_statements
 from tests.doubles.snowflake_double import BOOTSTRAP, start_double

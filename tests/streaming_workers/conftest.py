@@ -16,14 +16,14 @@ from snowflake.connector.errors import OperationalError
 from include.settings import Settings
 from include.warehouse.duckdb import DuckDBWarehouse
 from include.warehouse.snowflake import SESSION_PARAMETERS, SnowflakeSession, SnowflakeWarehouse
+from streaming_workers.consumer.sinks import get_sink, snowpipe
 from streaming_workers.events import STREAMS
 from streaming_workers.settings import ConsumerSettings
-from streaming_workers.sinks import get_sink, snowpipe
 from tests.doubles.snowflake_double import SnowflakeDouble, start_double
 from tests.doubles.snowpipe_double import SnowpipeService
 from tests.kafka import Broker, running_broker
+from tests.streaming_workers.consumer.sink_places import Place
 from tests.streaming_workers.harness import Stage
-from tests.streaming_workers.sink_places import Place
 
 
 @pytest.fixture(scope="session")

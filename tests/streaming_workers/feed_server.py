@@ -8,8 +8,8 @@ from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from standalone.simulator.__main__ import Server, Simulator
 from streaming_workers.settings import ProducerSettings
-from streaming_workers.simulator import Server, Simulator
 
 KEY = "s3cr3t-key-of-the-news"
 

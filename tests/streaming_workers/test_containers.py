@@ -3,6 +3,7 @@
 import contextlib
 import json
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -20,7 +21,7 @@ from tests.streaming_workers.harness import Stage
 PATIENCE_SECONDS = 90  # a machine may be busy; only a test that fails waits for so long
 TOOLS = (
     "streaming_workers.dead_letters, streaming_workers.retention, include.container_secrets,"
-    " include.warehouse.snowflake, streaming_workers.sinks.snowpipe, snowflake.ingest.streaming"
+    " include.warehouse.snowflake, streaming_workers.consumer.sinks.snowpipe, snowflake.ingest.streaming"
 )
 
 
@@ -37,11 +38,18 @@ def test_the_image_holds_what_its_tools_import(workers_image: Image) -> None:
     assert result.returncode == 0, result.stderr
 
 
+def _mount_folders(image: Image, service: dict[str, Any]) -> None:
+    for mount in service.get("volumes", []):
+        if mount["type"] == "bind":
+            shutil.copytree(mount["source"], image.here(mount["target"]), dirs_exist_ok=True)
+
+
 class Container:
     """A service's command in its image's folder, with the service's variables, at ports of this machine."""
 
     def __init__(self, image: Image, service: dict[str, Any], addresses: dict[str, str], **env: str) -> None:
         self._image, self._addresses = image, addresses
+        _mount_folders(image, service)
         self.health = [self._led(word) for word in service["healthcheck"]["test"][1:]]
         variables = {name: self._led(value or "") for name, value in service.get("environment", {}).items()}
         self.log = image.folder / f"{service['command'][2]}.log"

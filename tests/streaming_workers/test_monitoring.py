@@ -9,10 +9,10 @@ import pytest
 from aiokafka import TopicPartition
 from prometheus_client import REGISTRY
 
-from streaming_workers.batches import Batch
+from streaming_workers.consumer.batches import Batch
+from streaming_workers.consumer.progress import LatencyHistogram, Progress
 from streaming_workers.events import PRICES_TOPIC
 from streaming_workers.monitoring import MonitoringError, monitoring
-from streaming_workers.progress import LatencyHistogram, Progress
 from tests.kafka import free_port
 
 FIRST, SECOND = TopicPartition(PRICES_TOPIC, 0), TopicPartition(PRICES_TOPIC, 1)

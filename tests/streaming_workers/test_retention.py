@@ -11,10 +11,10 @@ from typer.testing import CliRunner
 
 from include.settings import Settings, get_settings
 from include.warehouse.duckdb import DuckDBWarehouse
+from streaming_workers.consumer.sinks import get_sink
 from streaming_workers.events import PRICES_TOPIC
 from streaming_workers.retention import app
-from streaming_workers.sinks import get_sink
-from tests.streaming_workers.sink_places import batch
+from tests.streaming_workers.consumer.sink_places import batch
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from include.local.sample_data import generate
+from standalone.sample_data.generator import generate
 from tests.dbt.dbt_project import Project, keep_some, make_project, run_dbt
 from tests.dbt.test_streaming import article, price, store
 

@@ -16,7 +16,7 @@ from include.settings import get_settings
 from include.warehouse import Role
 from include.warehouse.check import app
 from include.warehouse.snowflake import FILE_FORMAT, SnowflakeWarehouse
-from streaming_workers.sinks import get_sink
+from streaming_workers.consumer.sinks import get_sink
 from tests.doubles.snowflake_double import BOOTSTRAP, TEARDOWN, SnowflakeDouble, start_double
 
 KEYS = {f"{user}_public_key": "MIIB" for user in ("airflow", "streaming", "reporting")}

@@ -6,8 +6,8 @@ from airflow.sdk import dag, task
 from cosmos import DbtTaskGroup, ExecutionConfig, ProfileConfig, ProjectConfig, RenderConfig
 from cosmos.constants import ExecutionMode, InvocationMode, LoadMode, TestBehavior, TestIndirectSelection
 
-from include.dbt_tasks import MANIFEST, OF_OTHER_DAGS
 from include.ingestion.datasets import DATASETS
+from include.orchestration.dbt_task_group import MANIFEST, OF_OTHER_DAGS
 from include.settings import DBT_PROJECT_DIR, get_settings
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from aiokafka import ConsumerRecord
 
-from streaming_workers.dead_letter_topic import HEADER_PREFIX
+from streaming_workers.dead_letters.topic import HEADER_PREFIX
 from streaming_workers.events import STREAMS, Stream
 from tests.streaming_workers.harness import Source, Stage, source_of, topic_ends
 

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import replace
 
-from streaming_workers.dead_letter_topic import HEADER_PREFIX
+from streaming_workers.dead_letters.topic import HEADER_PREFIX
 from streaming_workers.events import NEWS_TOPIC, PRICES_TOPIC
 from tests.streaming_workers.harness import Message, Stage
 

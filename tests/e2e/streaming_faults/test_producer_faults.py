@@ -4,12 +4,12 @@ import random
 import time
 from pathlib import Path
 
+from standalone.simulator.__main__ import Simulator
 from streaming_workers.events import NEWS_TOPIC, PRICES_TOPIC
-from streaming_workers.simulator import Simulator
 from tests.dbt.dbt_project import Project, make_project
 from tests.streaming_workers.feed_server import running_simulator
 from tests.streaming_workers.harness import Stage
-from tests.streaming_workers.producer_process import running_producer
+from tests.streaming_workers.producer.producer_process import running_producer
 
 from .exactly_once import assert_exactly_once, wait_for_the_end
 from .scenario import FAST

@@ -1,0 +1,106 @@
+"""The one place that says how Cosmos turns the dbt project into Airflow tasks."""
+
+from typing import Any
+
+from cosmos import DbtTaskGroup, ExecutionConfig, ProjectConfig, RenderConfig
+from cosmos.constants import ExecutionMode, InvocationMode, LoadMode, TestBehavior
+
+from include.orchestration.cosmos_watcher import (
+    Operator,
+    build_again_when_cleared,
+    expect_no_excluded_test,
+    start_producer_first,
+    watch_the_cleared_build,
+)
+from include.orchestration.dbt_errors import raise_what_failed
+from include.orchestration.dbt_profile import dbt_profile
+from include.settings import DBT_PROJECT_DIR, get_settings
+
+OF_OTHER_DAGS = ["tag:segments", "tag:streaming"]  # what marketing_pipeline leaves to them
+MANIFEST = DBT_PROJECT_DIR / "target" / "manifest.json"
+
+# What a run rebuilds, for the dbt project's vars: the run's parameters, else a backfill's data interval, else
+# (scheduled and manual runs) whatever changed.
+_BACKFILL = "dag_run.run_type == 'backfill'"
+RUN_VARS = {
+    "start_date": f"{{{{ params.start_date or (data_interval_start | ds if {_BACKFILL} else '') }}}}",
+    "end_date": f"{{{{ params.end_date or (data_interval_end | ds if {_BACKFILL} else '') }}}}",
+    "as_of_date": f"{{{{ params.as_of_date or (data_interval_end | ds if {_BACKFILL} else '') }}}}",
+    "max_rejected_share": str(get_settings().max_rejected_share),
+}
+FULL_REFRESH = "{{ params.full_refresh }}"
+# For models that only need to know the day that recency counts from.
+AS_OF_VARS = {"as_of_date": "{{ params.as_of_date or '' }}"}
+# The same for the streams, whose intervals are hours.
+STREAM_VARS = {
+    "start_date": f"{{{{ params.start_date or (data_interval_start | ts if {_BACKFILL} else '') }}}}",
+    "end_date": f"{{{{ params.end_date or (data_interval_end | ts if {_BACKFILL} else '') }}}}",
+}
+
+
+def dbt_task_group(
+    group_id: str,
+    *,
+    after: Operator | None = None,
+    select: list[str] | None = None,
+    exclude: list[str] | None = None,
+    dbt_vars: dict[str, str] | None = None,
+    full_refresh: str = "false",
+) -> DbtTaskGroup:
+    """Return a task group of the selected (default: all) models, snapshots and seeds, with their tests.
+
+    `select` and `exclude` are dbt's selectors, as in ["tag:streaming"]. It runs when `after` has succeeded; a
+    group without it stands first.
+
+    WATCHER: one task runs `dbt build`, the others show what becomes of each node. So there is one dbt start
+    and one writer a group. `dbt_vars` and `full_refresh` may hold Airflow templates.
+    """
+    settings = get_settings()
+    group = DbtTaskGroup(
+        group_id=group_id,
+        project_config=ProjectConfig(
+            dbt_project_path=DBT_PROJECT_DIR,
+            manifest_path=MANIFEST,
+            install_dbt_deps=False,
+            # Cosmos runs dbt in a copy of the project, from which a relative path would lead elsewhere.
+            env_vars={"DUCKDB_PATH": str(settings.duckdb_path)},
+        ),
+        profile_config=dbt_profile(settings),
+        execution_config=ExecutionConfig(
+            execution_mode=ExecutionMode.WATCHER,
+            invocation_mode=InvocationMode.SUBPROCESS,
+            setup_operator_args={
+                # Cosmos does not retry the producer: after a failure each node retries by itself.
+                "retries": 0,
+                "pre_execute": build_again_when_cleared,
+                "pool": "warehouse",
+                # Unit tests say that the code is right: CI's work, on no warehouse's time.
+                "dbt_cmd_flags": ["--exclude-resource-type", "unit_test"],
+            },
+        ),
+        render_config=RenderConfig(
+            select=select or [],
+            exclude=exclude or [],
+            load_method=LoadMode.DBT_MANIFEST,
+            test_behavior=TestBehavior.AFTER_EACH,
+            should_detach_multiple_parents_tests=False,
+            emit_datasets=False,
+        ),
+        operator_args=_operator_args(dbt_vars or {}, full_refresh),
+    )
+    if exclude:
+        expect_no_excluded_test(group)
+    start_producer_first(group, after)
+    return group
+
+
+def _operator_args(dbt_vars: dict[str, str], full_refresh: str) -> dict[str, Any]:
+    return {
+        "append_env": True,
+        "retries": 1,
+        "vars": dbt_vars,
+        "full_refresh": full_refresh,
+        "poke_interval": 2,
+        "pre_execute": watch_the_cleared_build,
+        "callback": raise_what_failed,
+    }

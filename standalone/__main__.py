@@ -1,0 +1,128 @@
+"""Command line of the local stack: `python -m standalone --help` lists its commands."""
+
+import logging
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console
+
+from include.settings import Settings, get_settings
+from standalone.airflow_api import AirflowApiError
+from standalone.dbt_state import StateError, build_changes, make_state
+from standalone.demo import DemoError, run_demo, source_for
+from standalone.environment import ADMIN_USER, admin_password, shell_exports, write_env_file
+from standalone.kafka import BrokerError, uses_own_broker
+from standalone.kafka.jars import fetch_jars
+from standalone.manifest import ManifestError, refresh_manifest
+from standalone.stack import Stack, StackError
+from standalone.summary import render
+
+app = typer.Typer(help="The stack on this machine.", no_args_is_help=True, pretty_exceptions_enable=False)
+console = Console(highlight=False, soft_wrap=True)
+
+KNOWN_FAILURES = (
+    StackError,
+    BrokerError,
+    DemoError,
+    ManifestError,
+    StateError,
+    AirflowApiError,
+    NotADirectoryError,
+)
+
+DataDir = Annotated[str, typer.Option(help="Folder or object-store URI of the shop's files.")]
+State = Annotated[Path, typer.Option(help="Folder of a manifest and what it describes.")]
+Scale = Annotated[int, typer.Option(min=1, help="Multiplies the generated order lines.")]
+
+
+@app.command()
+def manifest() -> None:
+    """Run `dbt parse` if the dbt project changed since the last time."""
+    settings = get_settings()
+    refresh_manifest(settings)
+    if not Stack(settings).processes.running():  # env.sh describes the stack that runs
+        write_env_file(settings)
+
+
+@app.command()
+def kafka() -> None:
+    """Fetch the jars of the local broker, unless no local broker is wanted."""
+    settings = get_settings()
+    if settings.feeds != "none" and uses_own_broker(settings):
+        fetch_jars()
+
+
+@app.command()
+def env() -> None:
+    """Print `export` lines that give a shell the environment of the stack."""
+    sys.stdout.write(shell_exports(get_settings()))
+
+
+@app.command()
+def up(data_dir: DataDir = "", scale: Scale = 1) -> None:
+    """Start the stack and keep it running."""
+    settings = _with_source(get_settings(), data_dir, scale)
+    stack = Stack(settings)
+    with console.status("Starting Airflow"):
+        stack.start()
+    password = admin_password(stack.env)
+    console.print(f"Airflow UI  {stack.url}\nUser        {ADMIN_USER}\nPassword    {password}")
+    console.print(f"Files       {settings.source_location}\nLogs        {stack.log_dir}")
+    console.print(f"Shell       source {settings.local_dir / 'env.sh'}\nStop        make down")
+
+
+@app.command()
+def down() -> None:
+    """Stop what `up` started."""
+    stopped = Stack(get_settings()).stop()
+    console.print("The stack has stopped." if stopped else "Nothing is running.")
+
+
+@app.command()
+def demo(data_dir: DataDir = "", scale: Scale = 1) -> None:
+    """Run the whole product once, print a summary, leave nothing running."""
+    settings = _with_source(get_settings(), data_dir, scale)
+    console.print(render(run_demo(settings, console)))
+
+
+@app.command()
+def state(state: State) -> None:
+    """Build all of dbt on generated files and leave manifest, warehouse and docs in a folder."""
+    make_state(get_settings(), state)
+    console.print(f"Docs and state are in {state}")
+
+
+@app.command()
+def changes(state: State) -> None:
+    """Build and test the dbt nodes that differ from a state, and what depends on them."""
+    build_changes(get_settings(), state)
+
+
+def _with_source(settings: Settings, data_dir: str, scale: int) -> Settings:
+    location = data_dir or settings.source_location
+    return settings.model_copy(update={"source_location": source_for(settings, location, scale)})
+
+
+def _exit_on_signal(signum: int, _: FrameType | None) -> NoReturn:
+    """Turn a termination into an ordinary exit, so that what was started is stopped."""
+    raise SystemExit(128 + signum)
+
+
+def main() -> None:
+    """Run the command line; a known failure is one clear message and exit code 1."""
+    logging.getLogger("aiokafka").setLevel(logging.WARNING)  # its notes would stand among the figures
+    for signum in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(signum, _exit_on_signal)
+    try:
+        app()
+    except KNOWN_FAILURES as error:
+        Console(stderr=True, highlight=False, soft_wrap=True, markup=False).print(str(error))
+        raise SystemExit(1) from None
+
+
+if __name__ == "__main__":
+    main()

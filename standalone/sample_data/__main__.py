@@ -1,0 +1,5 @@
+"""Write made-up files of the web shop: `python -m standalone.sample_data DIR`."""
+
+from standalone.sample_data.generator import main
+
+main()

@@ -1,0 +1,200 @@
+"""Reads the assigned partitions from the stored offsets on and makes batches of their messages."""
+
+import asyncio
+import time
+from collections.abc import Collection
+from functools import partial
+
+import structlog
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.errors import (
+    CorruptRecordException,
+    KafkaError,
+    NoOffsetForPartitionError,
+    OffsetOutOfRangeError,
+    RecordTooLargeError,
+)
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
+
+from streaming_workers.consumer.assignment import Assignment
+from streaming_workers.consumer.batches import Batch
+from streaming_workers.consumer.placement import LogRange, RefusedPartitionError, place
+from streaming_workers.consumer.progress import LOST, Progress
+from streaming_workers.consumer.sinks import Sink, SinkError
+from streaming_workers.consumer.storing import Storer, pause
+from streaming_workers.dead_letters.topic import DeadLetterWriter
+from streaming_workers.settings import ConsumerSettings
+from streaming_workers.threads import in_daemon_thread
+
+POLL_SECONDS = 0.2
+POLL_RECORDS = 2000
+BACKLOG_ROWS = 10_000  # with so many there is no reason to wait for more
+RECONSIDER_SECONDS = 30
+
+READ_ANEW = (CorruptRecordException, NoOffsetForPartitionError, OffsetOutOfRangeError, RecordTooLargeError)
+"""What aiokafka raises of one partition; it may have skipped messages of any by then."""
+
+WhereTheyAre = tuple[dict[TopicPartition, int], dict[TopicPartition, LogRange]]
+"""The stored offset and the log of each partition."""
+
+log = structlog.get_logger(__name__)
+
+
+class Reader:
+    """One client's reading; the batch after the one that is being stored is read meanwhile."""
+
+    def __init__(
+        self,
+        client: AIOKafkaConsumer,
+        assignment: Assignment,
+        *,
+        settings: ConsumerSettings,
+        sink: Sink,
+        storer: Storer,
+        dead_letters: DeadLetterWriter,
+        progress: Progress,
+    ) -> None:
+        self._settings = settings
+        self._client = client
+        self._assignment = assignment
+        self._sink = sink
+        self._storer = storer
+        self._dead_letters = dead_letters
+        self._progress = progress
+        self._batch = Batch(assignment.generation)
+        self._reconsider_at = 0.0
+
+    async def run(self) -> None:
+        """Read for ever. Raises KafkaError where the client is of no more use."""
+        while True:
+            if self._assignment.refused and time.monotonic() > self._reconsider_at:
+                self._assignment.reconsider_refused()
+            if self._assignment.unplaced:
+                await self._storer.settled()  # or the stored offsets would change under our eyes
+                await self._place()
+            elif self._assignment.positions:
+                await self._read()
+                await self._hand_over()
+            else:
+                await asyncio.sleep(POLL_SECONDS)
+
+    async def _read(self) -> None:
+        """Take what the client has fetched into the batch."""
+        generation = self._assignment.generation
+        try:
+            records = await self._client.getmany(
+                *self._assignment.positions, timeout_ms=int(self._patience * 1000), max_records=POLL_RECORDS
+            )
+        except READ_ANEW as error:
+            log.error("messages cannot be read, reading again from the stored offsets", error=repr(error))  # noqa: TRY400
+            self._assignment.place_again()
+            await asyncio.sleep(POLL_SECONDS)
+            return
+        if generation == self._assignment.generation:
+            await self._take(records)
+
+    async def _take(self, records: dict[TopicPartition, list[ConsumerRecord]]) -> None:
+        if self._batch.generation != self._assignment.generation or not self._batch.moves:
+            self._batch = Batch(self._assignment.generation)
+        for partition, messages in records.items():
+            self._batch.add(partition, messages, self._settings.max_event_bytes)
+        for partition, expected in self._assignment.positions.items():
+            # Not the last message's offset: behind it may lie markers of transactions, which are no messages.
+            position = await self._client.position(partition)
+            if position != expected:
+                self._batch.move(partition, expected, position)
+                self._assignment.positions[partition] = position
+
+    async def _hand_over(self) -> None:
+        """Let the batch be stored if it is due, and wait for the one before if it is full."""
+        batch = self._batch
+        if not (self._is_due(batch) or self._is_full(batch)):
+            return
+        await self._storer.settled()
+        if batch.generation == self._assignment.generation:
+            self._storer.begin(batch, self._assignment, self._client)
+        self._batch = Batch(self._assignment.generation)
+
+    def _is_due(self, batch: Batch) -> bool:
+        """Return whether to store it now; while another is being stored, it may as well grow."""
+        enough = batch.messages >= BACKLOG_ROWS or batch.age_seconds >= self._settings.batch_seconds
+        return bool(batch.moves) and enough and self._storer.idle
+
+    def _is_full(self, batch: Batch) -> bool:
+        return batch.messages >= self._settings.batch_rows or batch.bytes >= self._settings.batch_bytes
+
+    @property
+    def _patience(self) -> float:
+        """Seconds to wait for messages; less where a batch is about to be due."""
+        if not self._batch.moves or not self._storer.idle:
+            return POLL_SECONDS
+        return min(POLL_SECONDS, max(0.0, self._settings.batch_seconds - self._batch.age_seconds))
+
+    async def _place(self) -> None:
+        """Begin to read each unplaced partition where the sink says."""
+        generation = self._assignment.generation
+        partitions = set(self._assignment.unplaced)
+        self._progress.keep(self._assignment.partitions)
+        await self._dead_letters.keep(self._assignment.partitions)
+        try:
+            found: WhereTheyAre = await self._retrying(generation)(self._look_up, partitions)
+        except (SinkError, KafkaError):  # of partitions that are no longer ours
+            return
+        if generation != self._assignment.generation:
+            return
+        stored, ranges = found
+        for partition in partitions:
+            self._begin(partition, stored[partition], ranges[partition])
+        self._assignment.unplaced -= partitions
+        self._reconsider_at = time.monotonic() + RECONSIDER_SECONDS
+        begun = {partition: stored[partition] for partition in partitions - self._assignment.refused.keys()}
+        self._progress.placed(begun, self._assignment.refused)
+        self._client.resume(*self._assignment.positions)
+
+    def _begin(self, partition: TopicPartition, stored: int, log_range: LogRange) -> None:
+        try:
+            start = place(partition, stored, log_range)
+        except RefusedPartitionError as error:
+            log.error("a partition is not read", reason=str(error))  # noqa: TRY400 (said in the message)
+            self._assignment.refused[partition] = str(error)
+            return
+        if start.lost:
+            LOST.labels(partition.topic).inc(start.lost)
+            log.error(
+                "messages were deleted from the topic before they were read",
+                topic=partition.topic,
+                partition=partition.partition,
+                first_lost=start.expected,
+                lost=start.lost,
+            )
+        self._client.seek(partition, start.position)
+        self._assignment.positions[partition] = start.expected
+
+    async def _look_up(self, partitions: Collection[TopicPartition]) -> WhereTheyAre:
+        """Return the stored offset, made if there was none, and the log of each partition."""
+        await in_daemon_thread(self._sink.prepare)
+        stored = await in_daemon_thread(partial(self._sink.stored_offsets, partitions))
+        # Asked for afterwards: an end from before could lie below what somebody stored meanwhile.
+        begins = await self._client.beginning_offsets(partitions)
+        ends = await self._client.end_offsets(partitions)
+        if new := {partition: begins[partition] for partition in partitions if partition not in stored}:
+            await in_daemon_thread(partial(self._sink.register, new))
+        return {**new, **stored}, {one: LogRange(begins[one], ends[one]) for one in partitions}
+
+    def _retrying(self, generation: int) -> AsyncRetrying:
+        def passes(error: BaseException) -> bool:
+            return isinstance(error, SinkError | KafkaError) and generation == self._assignment.generation
+
+        def report(state: RetryCallState) -> None:
+            error = state.outcome.exception() if state.outcome else None
+            self._progress.failed(error)
+            log.warning(
+                "the stored offsets could not be read, trying again",
+                error=str(error) or repr(error),
+                tries=state.attempt_number,
+                pause_seconds=round(state.upcoming_sleep, 2),
+            )
+
+        return AsyncRetrying(
+            retry=retry_if_exception(passes), wait=pause(), before_sleep=report, reraise=True
+        )

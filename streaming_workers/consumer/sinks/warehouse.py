@@ -1,0 +1,148 @@
+"""The sink that writes to the warehouse: one bulk insert a table and one update of the offsets."""
+
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from aiokafka import TopicPartition
+
+from include.warehouse import Session, Warehouse
+from streaming_workers.consumer.batches import Batch
+from streaming_workers.consumer.sinks.base import OffsetConflictError, Sink, SinkError
+from streaming_workers.events import STREAMS
+
+SCHEMA = "streaming"
+OFFSETS = "streaming.kafka_offsets"
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """All that differs between the warehouses.
+
+    `errors` mean that nothing was stored, or may do. A session is kept open between batches where opening one
+    is slow and keeps nobody else out.
+    """
+
+    json_type: str
+    timestamp_type: str
+    errors: tuple[type[Exception], ...]
+    keeps_session: bool
+
+
+class WarehouseSink(Sink):
+    """Events in `streaming.*_raw`, offsets in `streaming.kafka_offsets`."""
+
+    def __init__(self, warehouse: Warehouse, dialect: Dialect) -> None:
+        self._warehouse = warehouse
+        self._dialect = dialect
+        self._open_session: Session | None = None
+        self._closing = ExitStack()
+
+    def prepare(self) -> None:
+        """See Sink; the dbt project makes the same tables (macros/streaming/streaming_tables.sql)."""
+        with self._session() as session:
+            session.create_schema(SCHEMA)
+            for table, columns in self.table_columns().items():
+                session.execute(f"create table if not exists {table} ({', '.join(columns)})")
+
+    def stored_offsets(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
+        """See Sink."""
+        with self._session() as session:
+            rows = session.execute(f"select kafka_topic, kafka_partition, next_offset from {OFFSETS}")  # noqa: S608
+        stored: dict[TopicPartition, int] = {}
+        for topic, partition, offset in rows:
+            key = TopicPartition(topic, partition)
+            if key in stored:
+                raise SinkError(
+                    f"{OFFSETS} has more than one row for partition {partition} of {topic}: keep the lowest"
+                )
+            stored[key] = offset
+        return {partition: stored[partition] for partition in partitions if partition in stored}
+
+    def register(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """See Sink."""
+        with self._session() as session, session.transaction():
+            for (topic, partition), offset in offsets.items():
+                session.execute(
+                    f"insert into {OFFSETS} (kafka_topic, kafka_partition, next_offset, updated_at)"  # noqa: S608
+                    f" select ?, ?, ?, ? where not exists"
+                    f" (select 1 from {OFFSETS} where kafka_topic = ? and kafka_partition = ?)",
+                    [topic, partition, offset, datetime.now(UTC), topic, partition],
+                )
+
+    def store(self, batch: Batch) -> None:
+        """See Sink; the offsets come last, so that their lock, which others wait for, is held briefly."""
+        with self._session() as session, session.transaction():
+            now = datetime.now(UTC)
+            for stream, rows in batch.rows.items():
+                if rows:
+                    constants = {"kafka_topic": stream.topic, "ingested_at": now}
+                    session.insert_rows(
+                        stream.table, vars(rows), constants=constants, json_columns={"payload"}
+                    )
+            _move_offsets(session, batch, now)
+
+    def table_columns(self) -> dict[str, list[str]]:
+        """Return the definition of each column, by table."""
+        event = [
+            "event_id varchar not null",
+            f"event_timestamp {self._dialect.timestamp_type} not null",
+            f"payload {self._dialect.json_type} not null",
+            "kafka_topic varchar not null",
+            "kafka_partition integer not null",
+            "kafka_offset bigint not null",
+            f"kafka_timestamp {self._dialect.timestamp_type}",
+            f"ingested_at {self._dialect.timestamp_type} not null",
+        ]
+        offsets = [
+            "kafka_topic varchar not null",
+            "kafka_partition integer not null",
+            "next_offset bigint not null",
+            f"updated_at {self._dialect.timestamp_type} not null",
+            "primary key (kafka_topic, kafka_partition)",
+        ]
+        return {**{stream.table: event for stream in STREAMS.values()}, OFFSETS: offsets}
+
+    @contextmanager
+    def _session(self) -> Iterator[Session]:
+        keep = False
+        try:
+            try:
+                if self._open_session is None:
+                    self._open_session = self._closing.enter_context(self._warehouse.session())
+                yield self._open_session
+                keep = self._dialect.keeps_session
+            finally:
+                if not keep:
+                    self._open_session = None
+                    self._closing.close()
+        except self._dialect.errors as error:
+            raise SinkError(f"{type(error).__name__}: {' '.join(str(error).split())}") from error
+
+
+def _move_offsets(session: Session, batch: Batch, now: datetime) -> None:
+    """Move each stored offset from the expected to the next; an update is all that ever changes one.
+
+    Raises OffsetConflictError, which leaves the transaction to be rolled back.
+    """
+    if not batch.moves:
+        return
+    moved = ", ".join("(?, ?, ?, ?)" for _ in batch.moves)
+    values = [
+        value
+        for (topic, partition), move in batch.moves.items()
+        for value in (topic, partition, move.expected, move.next)
+    ]
+    [(count, *_)] = session.execute(
+        f"update {OFFSETS} set next_offset = moved.next_offset, updated_at = ?"  # noqa: S608 (our names)
+        f" from (values {moved}) as moved (kafka_topic, kafka_partition, expected_offset, next_offset)"
+        f" where {OFFSETS}.kafka_topic = moved.kafka_topic"
+        f" and {OFFSETS}.kafka_partition = moved.kafka_partition"
+        f" and {OFFSETS}.next_offset = moved.expected_offset",
+        [now, *values],
+    )
+    if count != len(batch.moves):
+        raise OffsetConflictError(
+            f"{len(batch.moves) - count} of {len(batch.moves)} stored offsets are not the expected ones"
+        )

@@ -1,0 +1,102 @@
+"""Stores one batch at a time, again and again until it is stored or no longer this consumer's to store."""
+
+import asyncio
+import time
+from functools import partial
+
+import structlog
+from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import KafkaError, ProducerFenced
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
+
+from streaming_workers.consumer.assignment import Assignment
+from streaming_workers.consumer.batches import Batch
+from streaming_workers.consumer.progress import CONFLICTS, Progress
+from streaming_workers.consumer.sinks import OffsetConflictError, Sink, SinkError
+from streaming_workers.dead_letters.topic import DeadLetterWriter
+from streaming_workers.threads import in_daemon_thread
+
+LONGEST_PAUSE_SECONDS = 2
+
+PASSING = (SinkError, KafkaError, TimeoutError)
+"""What a later try may not meet again. Nothing was stored, or the stored offsets will show that it was."""
+
+log = structlog.get_logger(__name__)
+
+
+class Storer:
+    """The dead letters go out first, then rows and offsets in one transaction, in a thread."""
+
+    def __init__(self, sink: Sink, dead_letters: DeadLetterWriter, progress: Progress) -> None:
+        self._sink = sink
+        self._dead_letters = dead_letters
+        self._progress = progress
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def idle(self) -> bool:
+        """Whether no batch is being stored."""
+        return self._task is None or self._task.done()
+
+    def begin(self, batch: Batch, assignment: Assignment, client: AIOKafkaConsumer) -> None:
+        """Store the batch in the background; only while `idle`."""
+        self._task = asyncio.create_task(self._store(batch, assignment, client))
+
+    async def settled(self) -> None:
+        """Return once no batch is being stored; raises what ended it, if that was a bug."""
+        if self._task:
+            await asyncio.wait({self._task})
+            self._task.result()
+
+    async def finish(self, seconds: float) -> None:
+        """Give the batch that is being stored this long, then drop it."""
+        if self._task and not self.idle:
+            await asyncio.wait({self._task}, timeout=seconds)
+            self._task.cancel()
+
+    async def _store(self, batch: Batch, assignment: Assignment, client: AIOKafkaConsumer) -> None:
+        start = time.monotonic()
+        try:
+            await self._retrying(batch, assignment, client)(self._try, batch)
+        except (OffsetConflictError, ProducerFenced) as error:
+            CONFLICTS.inc()
+            log.warning("another consumer has the partitions, the batch is given up", reason=str(error))
+            if batch.generation == assignment.generation:
+                assignment.place_again()
+        except PASSING as error:
+            log.warning("the partitions were taken away, the batch is given up", last_error=str(error))
+        else:
+            self._progress.stored(batch, time.monotonic() - start)
+            log.debug("stored", messages=batch.messages, seconds=round(time.monotonic() - start, 3))
+        finally:
+            client.resume(*assignment.positions)
+
+    async def _try(self, batch: Batch) -> None:
+        await self._dead_letters.write(batch.rejected)
+        await in_daemon_thread(partial(self._sink.store, batch))
+
+    def _retrying(self, batch: Batch, assignment: Assignment, client: AIOKafkaConsumer) -> AsyncRetrying:
+        def passes(error: BaseException) -> bool:
+            still_ours = batch.generation == assignment.generation
+            return still_ours and isinstance(error, PASSING) and not isinstance(error, ProducerFenced)
+
+        def wait_for_sink(state: RetryCallState) -> None:
+            client.pause(*assignment.positions)  # what is fetched already is all that memory has to hold
+            error = state.outcome.exception() if state.outcome else None
+            self._progress.failed(error)
+            log.warning(
+                "a batch could not be stored, trying again",
+                error=str(error) or repr(error),
+                messages=batch.messages,
+                tries=state.attempt_number,
+                pause_seconds=round(state.upcoming_sleep, 2),
+            )
+
+        return AsyncRetrying(
+            retry=retry_if_exception(passes), wait=pause(), before_sleep=wait_for_sink, reraise=True
+        )
+
+
+def pause() -> wait_random_exponential:
+    """Return the pauses between tries: short, as what was missed is caught up on at once when it works."""
+    return wait_random_exponential(multiplier=0.2, max=LONGEST_PAUSE_SECONDS)

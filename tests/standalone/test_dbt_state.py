@@ -1,0 +1,62 @@
+"""dbt's state and docs, and the build of what differs from a state, on a small project."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from include.settings import DBT_PROJECT_DIR, Settings
+from include.warehouse.duckdb import DuckDBWarehouse
+from standalone.dbt_state import WAREHOUSE, StateError, build_changes, make_state
+
+MODELS = {
+    "parent": "select count(*) as customers from raw.customers",
+    "child": "select customers + 1 as more from {{ ref('parent') }}",
+    "other": "select 1 as one",
+}
+BUILT = re.compile(r"OK created sql \w+ model analytics\.(\w+)")
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """Three tables, one of which depends on another, with the product's own profile."""
+    folder = tmp_path / "project"
+    (folder / "models").mkdir(parents=True)
+    shutil.copy(DBT_PROJECT_DIR / "profiles.yml", folder)
+    (folder / "dbt_project.yml").write_text(
+        "name: small\nprofile: marketing_insights\nmodels: {+materialized: table}\n"
+        "flags: {send_anonymous_usage_stats: false, use_colors: false}\n"
+    )
+    for name, sql in MODELS.items():
+        (folder / "models" / f"{name}.sql").write_text(sql)
+    return folder
+
+
+def test_only_what_changed_and_its_children_are_built(
+    project: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    settings, state = Settings(local_dir=tmp_path / "local"), tmp_path / "state"
+    make_state(settings, state, project)
+    assert sorted(BUILT.findall(capfd.readouterr().out)) == ["child", "other", "parent"]
+    assert "small" in (state / "static_index.html").read_text()
+
+    (project / "models" / "parent.sql").write_text("select -1 as customers")
+    build_changes(settings, state, project)
+    assert BUILT.findall(capfd.readouterr().out) == ["parent", "child"]
+    assert more(tmp_path / "local/slim" / WAREHOUSE) == 0
+    assert more(state / WAREHOUSE) == 1469  # the state is as it was: the next change is compared with it, too
+
+    (project / "models" / "other.sql").write_text("select 1 as one where no such thing")
+    with pytest.raises(StateError, match="dbt build failed with exit code 1"):
+        build_changes(settings, state, project)
+
+
+def more(warehouse: Path) -> int:
+    with DuckDBWarehouse(warehouse).session() as session:
+        return int(session.execute("select more from analytics.child")[0][0])
+
+
+def test_without_a_state_there_is_nothing_to_compare_with(tmp_path: Path) -> None:
+    with pytest.raises(StateError, match=r"has no manifest.json: run `make docs`"):
+        build_changes(Settings(local_dir=tmp_path), tmp_path / "state")

@@ -1,0 +1,52 @@
+"""The dbt manifest is made when it is needed, and only then."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from standalone.manifest import is_current
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """Return a project whose manifest is newer than everything else in it."""
+    for name in ("models/staging/a.sql", "models/b.sql", "dbt_project.yml", "logs/dbt.log"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    for path in tmp_path.rglob("*"):
+        os.utime(path, (1_000, 1_000))
+    manifest = tmp_path / "target" / "manifest.json"
+    manifest.parent.mkdir()
+    manifest.write_text(json.dumps({"metadata": {"adapter_type": "duckdb"}}))
+    os.utime(manifest, (2_000, 2_000))
+    return tmp_path
+
+
+def test_an_unchanged_project_is_not_parsed_again(project: Path) -> None:
+    (project / "logs" / "dbt.log").write_text("dbt writes this itself")
+
+    assert is_current(project, "duckdb")
+
+
+def test_a_changed_file_makes_it_stale(project: Path) -> None:
+    (project / "models" / "staging" / "a.sql").write_text("select 1")
+
+    assert not is_current(project, "duckdb")
+
+
+def test_a_removed_file_makes_it_stale(project: Path) -> None:
+    (project / "models" / "staging" / "a.sql").unlink()
+
+    assert not is_current(project, "duckdb")
+
+
+def test_another_warehouse_makes_it_stale(project: Path) -> None:
+    assert not is_current(project, "snowflake")
+
+
+def test_no_manifest_is_stale(project: Path) -> None:
+    (project / "target" / "manifest.json").unlink()
+
+    assert not is_current(project, "duckdb")
