@@ -69,6 +69,8 @@ chromium: $(VENV)/.installed
 lint: $(VENV)/.installed  ## Check style, types and SQL
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/lint-imports --cache-dir .local/import-linter > .local/import-linter.txt || { cat .local/import-linter.txt; exit 1; }
+	@$(BIN)/codespell
 	@cd include/dbt && $(BIN)/sqlfluff lint --dialect duckdb models tests && $(BIN)/sqlfluff lint --dialect snowflake models tests
 
 parse: setup  ## Parse dbt for both warehouses and import every DAG, without credentials
@@ -134,8 +136,8 @@ bench: setup kafka  ## Measure speed, as ratios of one run
 	@$(BIN)/python -m tests.bench $(ARGS)
 
 PIN := $(BIN)/uv pip compile --quiet --universal --no-header --no-emit-index-url
-lock: $(VENV)/.installed  ## Pin the dependencies of pyproject.toml in the requirements files
-	@$(PIN) pyproject.toml -o requirements.txt
+lock: $(VENV)/.installed  ## Pin the dependencies of pyproject.toml in the requirements files [EXTRAS=s3]
+	@$(PIN) pyproject.toml $(if $(EXTRAS),--extra $(EXTRAS)) -o requirements.txt
 	@$(PIN) --group dev -c requirements.txt -o requirements-dev.txt
 	@$(PIN) --group workers -c requirements.txt -o streaming_workers/requirements.txt
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any, get_type_hints
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, Strict, StringConstraints, TypeAdapter
 from pydantic_core import to_jsonable_python
-from typing_extensions import TypedDict
+from typing_extensions import TypedDict, override
 
 PRICES_TOPIC = "bitcoin-prices"
 NEWS_TOPIC = "news-events"
@@ -60,13 +60,13 @@ class BitcoinPrice(Event):
     observed_at: Time
 
     @property
+    @override
     def event_timestamp(self) -> datetime:
-        """See Event."""
         return self.observed_at
 
     @property
+    @override
     def key(self) -> str:
-        """See Event."""
         return self.coin
 
 
@@ -82,13 +82,13 @@ class NewsEvent(Event):
     published_at: Time
 
     @property
+    @override
     def event_timestamp(self) -> datetime:
-        """See Event."""
         return self.published_at
 
     @property
+    @override
     def key(self) -> str:
-        """See Event."""
         return self.url
 
 

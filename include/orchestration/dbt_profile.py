@@ -13,6 +13,7 @@ from cosmos.profiles import (
     SnowflakePrivateKeyPemProfileMapping,
     SnowflakeUserPasswordProfileMapping,
 )
+from typing_extensions import override
 
 from include.settings import (
     DBT_PROJECT_DIR,
@@ -83,11 +84,12 @@ class SnowflakeConnection(BaseProfileMapping):
         )
 
     @property
+    @override
     def profile(self) -> dict[str, Any]:
-        """See BaseProfileMapping."""
-        return self._fitting.profile
+        return dict(self._fitting.profile)
 
     @property
+    @override
     def env_vars(self) -> dict[str, str]:
-        """See BaseProfileMapping: the secrets, which the profile's file only names."""
-        return self._fitting.env_vars
+        """The secrets, which the profile's file only names."""
+        return dict(self._fitting.env_vars)

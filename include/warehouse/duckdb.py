@@ -10,6 +10,7 @@ from typing import Any
 import duckdb
 import numpy as np
 from tenacity import Retrying, before_sleep_log, retry_if_exception, stop_after_delay, wait_random_exponential
+from typing_extensions import override
 
 from include.warehouse.base import CsvFile, LoadError, Session, Warehouse
 
@@ -30,13 +31,14 @@ class DuckDBSession(Session):
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._connection = connection
 
+    @override
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """See Session."""
         cursor = self._connection.execute(sql, list(parameters) or None)
         return cursor.fetchall() if cursor.description else []
 
+    @override
     def load_csv(self, table: str, file: CsvFile, metadata: dict[str, Any]) -> int:
-        """See Session; DuckDB's own reader takes about as long as a bare `create table as`."""
+        """DuckDB's own reader takes about as long as a bare `create table as`."""
         types = ", ".join(f"'{name}': 'varchar'" for name in file.columns)
         targets = ", ".join([*file.select, *metadata])
         values = ", ".join([*file.select, *("?" for _ in metadata)])
@@ -64,6 +66,7 @@ class DuckDBSession(Session):
         )
         return int(inserted[0][0])
 
+    @override
     def insert_rows(
         self,
         table: str,
@@ -72,7 +75,7 @@ class DuckDBSession(Session):
         constants: Mapping[str, Any] | None = None,
         json_columns: Collection[str] = (),
     ) -> None:
-        """See Session; NumPy arrays are the quickest way in, and need no more than NumPy."""
+        """NumPy arrays are the quickest way in, and need no more than NumPy."""
         constants = constants or {}
         targets = ", ".join([*constants, *columns])
         values = ", ".join([*("?" for _ in constants), *columns])
@@ -121,8 +124,9 @@ class DuckDBWarehouse(Warehouse):
         self._keeps_log = keeps_log
 
     @contextmanager
+    @override
     def session(self) -> Iterator[DuckDBSession]:
-        """See Warehouse; waits up to `lock_timeout_seconds` while another process holds the file."""
+        """Waits up to `lock_timeout_seconds` while another process holds the file."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         connection = self._waiting_for_lock(self._connect)
         try:

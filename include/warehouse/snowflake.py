@@ -16,6 +16,7 @@ from typing import IO, Any
 import snowflake.connector
 from pydantic import SecretStr
 from snowflake.connector.errors import Error, ProgrammingError
+from typing_extensions import override
 
 from include.settings import SNOWFLAKE_CONNECTION, SnowflakeSettings
 from include.warehouse.base import CsvFile, LoadError, Role, Session, Warehouse
@@ -123,23 +124,26 @@ class SnowflakeSession(Session):
     def __init__(self, connection: snowflake.connector.SnowflakeConnection) -> None:
         self._connection = connection
 
+    @override
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """See Session."""
         with self._connection.cursor() as cursor:
             cursor.execute(sql, [_bound(value) for value in parameters] or None)
             return [tuple(row) for row in cursor.fetchall()]
 
+    @override
     def create_schema(self, name: str) -> None:
-        """See Session; CREATE SCHEMA needs its privilege even where IF NOT EXISTS has nothing to do."""
+        """CREATE SCHEMA needs its privilege even where IF NOT EXISTS has nothing to do."""
         if not self.execute("select 1 from information_schema.schemata where schema_name = upper(?)", [name]):
             self.execute(f"create schema if not exists {name}")
 
+    @override
     def prepare_load(self) -> None:
-        """See Session; makes the stage."""
+        """Makes the stage."""
         self.execute(f"create stage if not exists {STAGE}")
 
+    @override
     def load_csv(self, table: str, file: CsvFile, metadata: dict[str, Any]) -> int:
-        """See Session; the file goes to a path of its own on the stage, and from there again when loaded."""
+        """The file goes to a path of its own on the stage, and from there again when loaded."""
         path = f"@{STAGE}/{metadata['_load_id']}/"
         with TemporaryDirectory(prefix="snowflake-") as folder:
             staged = Path(folder, "rows.csv.gz")
@@ -155,6 +159,7 @@ class SnowflakeSession(Session):
             self._remove(path)
         return rows
 
+    @override
     def insert_rows(
         self,
         table: str,
@@ -163,7 +168,7 @@ class SnowflakeSession(Session):
         constants: Mapping[str, Any] | None = None,
         json_columns: Collection[str] = (),
     ) -> None:
-        """See Session; one statement with one bound value per MAX_BOUND_BYTES of rows."""
+        """One statement with one bound value per MAX_BOUND_BYTES of rows."""
         constants = constants or {}
         unpacked = (
             _unpacked(position, name, values, json_columns)
@@ -278,7 +283,8 @@ class SnowflakeWarehouse(Warehouse):
         self._role = role
 
     @contextmanager
+    @override
     def session(self) -> Iterator[SnowflakeSession]:
-        """See Warehouse; closing rolls back what is open. Raises NotConfiguredError."""
+        """Closing rolls back what is open. Raises NotConfiguredError."""
         with closing(snowflake.connector.connect(**connect_arguments(self._role))) as connection:
             yield SnowflakeSession(connection)

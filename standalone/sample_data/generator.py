@@ -275,7 +275,8 @@ def _price_table(rng: np.random.Generator, category: Ints) -> Floats:
     price = np.where(rng.random(skus) < 0.4, np.maximum(np.rint(price), 1.0), price)
     levels = 1 + np.floor(rng.random(skus) * len(PRICE_LEVELS))
     chosen = np.floor(rng.random((skus, 24)) ** 1.4 * levels[:, None]).astype(np.int64)
-    return np.maximum(np.rint(price[:, None] * np.array(PRICE_LEVELS)[chosen] * 100) / 100, 0.39)
+    cut = np.rint(price[:, None] * np.array(PRICE_LEVELS)[chosen] * 100) / 100
+    return np.asarray(np.maximum(cut, 0.39), dtype=np.float64)
 
 
 def _catalogue(seed: int) -> Catalogue:

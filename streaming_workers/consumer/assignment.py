@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.abc import ConsumerRebalanceListener
+from typing_extensions import override
 
 log = structlog.get_logger(__name__)
 
@@ -30,13 +31,15 @@ class Assignment(ConsumerRebalanceListener):
         """Every partition of this consumer."""
         return {*self.unplaced, *self.positions, *self.refused}
 
+    @override
     def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        """See ConsumerRebalanceListener; in aiokafka every rebalance takes all partitions first."""
+        """In aiokafka every rebalance takes all partitions first."""
         self.known = False
         self._begin([])
 
+    @override
     def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        """See ConsumerRebalanceListener; quick, since the group waits for no one."""
+        """Quick, since the group waits for no one."""
         self._client.pause(*assigned)  # or aiokafka would read on from the group's committed offsets
         self.known = True
         self._begin(assigned)

@@ -10,6 +10,7 @@ from aiokafka import TopicPartition
 from prometheus_client import REGISTRY, Counter, Gauge, Histogram
 from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.registry import Collector
+from typing_extensions import override
 
 from streaming_workers.consumer.batches import Batch
 
@@ -38,8 +39,8 @@ class LatencyHistogram(Collector):
                 self._counts[position] += within - below
             self._sum += sum(delays) / 1000
 
+    @override
     def collect(self) -> Iterable[HistogramMetricFamily]:
-        """See Collector."""
         with self._lock:
             counts, total = list(self._counts), self._sum
         buckets, seen = [], 0

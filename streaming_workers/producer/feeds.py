@@ -8,6 +8,7 @@ from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import Any, Protocol
 
 from pydantic import AwareDatetime, TypeAdapter, ValidationError
+from typing_extensions import override
 
 from streaming_workers.events import NEWS_TOPIC, PRICES_TOPIC, BitcoinPrice, Event, NewsEvent
 from streaming_workers.producer.json_api import FeedError, JsonApi
@@ -57,7 +58,7 @@ class Feed(Protocol):
         """Return the events there are now, old ones again; raises FeedError if the provider gives none."""
 
 
-class PriceFeed:
+class PriceFeed(Feed):
     """CoinGecko's simple price: one event a coin."""
 
     name = "prices"
@@ -80,8 +81,8 @@ class PriceFeed:
             retries=settings.http_retries,
         )
 
+    @override
     def look(self) -> Look:
-        """See Feed."""
         answer = self._api.get(
             "simple/price",
             {
@@ -100,7 +101,7 @@ class PriceFeed:
         return look
 
 
-class NewsFeed:
+class NewsFeed(Feed):
     """NewsAPI's top headlines: one event an article of the page."""
 
     name = "news"
@@ -126,8 +127,8 @@ class NewsFeed:
             retries=settings.http_retries,
         )
 
+    @override
     def look(self) -> Look:
-        """See Feed."""
         answer = self._api.get("top-headlines", self._parameters)
         fetched_at = datetime.now(UTC)
         articles = answer.get("articles") if isinstance(answer, dict) else None

@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 import structlog
 from aiokafka import TopicPartition
 from snowflake.connector.util_text import construct_hostname
+from typing_extensions import override
 
 from include.settings import SnowflakeSettings
 from include.warehouse import Warehouse
@@ -120,26 +121,29 @@ class SnowpipeSink(WarehouseSink):
         self._clients: dict[str, Any] = {}
         self._channels: dict[TopicPartition, Channel] = {}
 
+    @override
     def prepare(self) -> None:
-        """See Sink; makes the pipes, too."""
+        """Makes the pipes, too."""
         super().prepare()
         with self._session() as session:
             for stream in STREAMS.values():
                 session.execute(pipe_definition(stream.table))
 
+    @override
     def stored_offsets(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
-        """See Sink; from now on nobody else can append to these partitions."""
+        """From now on nobody else can append to these partitions."""
         self._take_over(partitions)
         offsets = {partition: self._channels[partition].next_offset for partition in partitions}
         return {partition: offset for partition, offset in offsets.items() if offset is not None}
 
+    @override
     def register(self, offsets: Mapping[TopicPartition, int]) -> None:
-        """See Sink."""
         super().register(offsets)
         self._forget(offsets)
 
+    @override
     def store(self, batch: Batch) -> None:
-        """See Sink; what a try has appended, the next one does not append again."""
+        """What a try has appended, the next one does not append again."""
         self._take_over(batch.moves.keys() - self._channels.keys())
         self._check(batch.moves)
         rows = rows_of(batch)

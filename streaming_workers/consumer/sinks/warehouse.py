@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from aiokafka import TopicPartition
+from typing_extensions import override
 
 from include.warehouse import Session, Warehouse
 from streaming_workers.consumer.batches import Batch
@@ -39,15 +40,16 @@ class WarehouseSink(Sink):
         self._open_session: Session | None = None
         self._closing = ExitStack()
 
+    @override
     def prepare(self) -> None:
-        """See Sink; the dbt project makes the same tables (macros/streaming/streaming_tables.sql)."""
+        """The dbt project makes the same tables (macros/streaming/streaming_tables.sql)."""
         with self._session() as session:
             session.create_schema(SCHEMA)
             for table, columns in self.table_columns().items():
                 session.execute(f"create table if not exists {table} ({', '.join(columns)})")
 
+    @override
     def stored_offsets(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
-        """See Sink."""
         with self._session() as session:
             rows = session.execute(f"select kafka_topic, kafka_partition, next_offset from {OFFSETS}")  # noqa: S608
         stored: dict[TopicPartition, int] = {}
@@ -60,8 +62,8 @@ class WarehouseSink(Sink):
             stored[key] = offset
         return {partition: stored[partition] for partition in partitions if partition in stored}
 
+    @override
     def register(self, offsets: Mapping[TopicPartition, int]) -> None:
-        """See Sink."""
         with self._session() as session, session.transaction():
             for (topic, partition), offset in offsets.items():
                 session.execute(
@@ -71,8 +73,9 @@ class WarehouseSink(Sink):
                     [topic, partition, offset, datetime.now(UTC), topic, partition],
                 )
 
+    @override
     def store(self, batch: Batch) -> None:
-        """See Sink; the offsets come last, so that their lock, which others wait for, is held briefly."""
+        """The offsets come last, so that their lock, which others wait for, is held briefly."""
         with self._session() as session, session.transaction():
             now = datetime.now(UTC)
             for stream, rows in batch.rows.items():
