@@ -42,7 +42,7 @@ class WarehouseSink(Sink):
 
     @override
     def prepare(self) -> None:
-        """The dbt project makes the same tables (macros/streaming/streaming_tables.sql)."""
+        """The dbt project makes the same tables (macros/operations/streaming_tables.sql)."""
         with self._session() as session:
             session.create_schema(SCHEMA)
             for table, columns in self.table_columns().items():

@@ -365,7 +365,7 @@ def test_a_table_of_another_shape_is_named_and_kept(tmp_path: Path) -> None:
 
 def test_the_tables_are_those_that_dbt_makes(sink: Sink, place: Place) -> None:
     """Both are read: the macro as text, since dbt takes seconds to start."""
-    macro = (Path("include/dbt/macros/streaming/streaming_tables.sql")).read_text(encoding="utf-8")
+    macro = (Path("include/dbt/macros/operations/streaming_tables.sql")).read_text(encoding="utf-8")
     assert isinstance(sink, WarehouseSink)
 
     for columns in sink.table_columns().values():

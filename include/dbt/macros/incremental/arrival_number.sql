@@ -1,0 +1,7 @@
+{# Which message of an event a row is: 1 for the first that arrived, the one that counts. #}
+{% macro arrival_number() -%}
+    row_number() over (
+        partition by event_id
+        order by ingested_at asc, kafka_partition asc, kafka_offset asc
+    )
+{%- endmacro %}

@@ -1,0 +1,4 @@
+{% macro month_names() -%}
+    {{ return(['January', 'February', 'March', 'April', 'May', 'June', 'July',
+               'August', 'September', 'October', 'November', 'December']) }}
+{%- endmacro %}

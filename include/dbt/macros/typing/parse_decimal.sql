@@ -1,0 +1,3 @@
+{% macro parse_decimal(column, scale=4) -%}
+    {{ dbt.safe_cast(clean_text(column), 'decimal(18, ' ~ scale ~ ')') }}
+{%- endmacro %}
