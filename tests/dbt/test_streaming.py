@@ -50,10 +50,16 @@ def test_dbt_and_the_consumer_make_the_same_tables(untouched: Project, tmp_path:
         " from information_schema.columns where table_schema = 'streaming'"
         " and table_name in ('bitcoin_prices_raw', 'news_events_raw', 'kafka_offsets') order by all"
     )
+    keys = (
+        "select table_name, constraint_column_names from duckdb_constraints()"
+        " where schema_name = 'streaming' and constraint_type = 'PRIMARY KEY'"
+    )
     with DuckDBWarehouse(path).session() as session:
         by_the_consumer = session.execute(definition)
+        assert session.execute(keys) == [("kafka_offsets", ["kafka_topic", "kafka_partition"])]
     assert len(by_the_consumer) == 20
     assert untouched.query(definition) == by_the_consumer
+    assert untouched.query(keys) == [("kafka_offsets", ["kafka_topic", "kafka_partition"])]
 
 
 def run(project: Project, *arguments: str, **variables: str) -> None:

@@ -23,7 +23,7 @@ rebuilt as (
 
 ),
 
-numbered as (
+ranked as (
 
     select
         *,
@@ -54,7 +54,7 @@ hours as (
         max(event_timestamp) as last_observed_at,
         max(processed_at) as source_processed_at
 
-    from numbered
+    from ranked
 
     group by coin, event_hour
 

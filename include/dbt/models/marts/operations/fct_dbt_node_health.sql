@@ -35,7 +35,7 @@ finished as (
 
 ),
 
-numbered as (
+ranked as (
 
     select
         *,
@@ -48,7 +48,7 @@ numbered as (
 
 recent as (
 
-    select * from numbered
+    select * from ranked
 
     where runs_ago <= {{ var('node_health_runs') }}
 

@@ -19,7 +19,7 @@ product_groups as (
 ),
 
 -- The newest sale tells a product's present name and category.
-numbered as (
+ranked as (
 
     select
         product_sku,
@@ -35,16 +35,16 @@ numbered as (
 )
 
 select
-    numbered.product_sku,
-    numbered.product_name,
-    numbered.category,
+    ranked.product_sku,
+    ranked.product_name,
+    ranked.category,
     coalesce(product_groups.product_group, 'Other') as product_group,
     taxes.gst_rate
 
-from numbered
+from ranked
 
-inner join taxes on numbered.category = taxes.category
+inner join taxes on ranked.category = taxes.category
 
-left join product_groups on numbered.category = product_groups.category
+left join product_groups on ranked.category = product_groups.category
 
-where numbered.recency_number = 1
+where ranked.recency_number = 1

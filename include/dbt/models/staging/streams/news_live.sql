@@ -18,11 +18,11 @@ new_messages as (
 
 ),
 
-numbered as (
+ranked as (
 
     select
         *,
-        {{ arrival_number() }} as arrival_number
+        {{ event_deduplication_rank() }} as deduplication_rank
 
     from new_messages
 
@@ -62,9 +62,9 @@ unioned as (
         ingested_at,
         false as is_processed
 
-    from numbered
+    from ranked
 
-    where arrival_number = 1
+    where deduplication_rank = 1
 
 )
 

@@ -25,11 +25,11 @@ new_messages as (
 
 ),
 
-numbered as (
+ranked as (
 
     select
         *,
-        {{ arrival_number() }} as arrival_number
+        {{ event_deduplication_rank() }} as deduplication_rank
 
     from new_messages
 
@@ -49,6 +49,6 @@ select
     ingested_at,
     {{ get_current_timestamp() }} as processed_at
 
-from numbered
+from ranked
 
-where arrival_number = 1
+where deduplication_rank = 1

@@ -17,11 +17,11 @@ typed as (
 
 ),
 
-numbered as (
+ranked as (
 
     select
         *,
-        {{ copy_number(['customer_id']) }} as copy_number
+        {{ deduplication_rank(['customer_id']) }} as deduplication_rank
 
     from typed
 
@@ -37,7 +37,7 @@ select
             then 'customerid ' || {{ quoted('customerid') }} || ' is not a whole number'
         when customer_tenure_months is null or customer_tenure_months < 0
             then 'tenure_months ' || {{ quoted('tenure_months') }} || ' is not a number of months'
-        when copy_number > 1
+        when deduplication_rank > 1
             then 'customerid ' || {{ quoted('customerid') }} || ' occurs more than once'
     end as reject_reason,
     {{ row_as_json(['customerid', 'gender', 'location', 'tenure_months']) }} as raw_row,
@@ -45,4 +45,4 @@ select
     _source_row as source_row,
     _loaded_at as loaded_at
 
-from numbered
+from ranked

@@ -18,11 +18,11 @@ typed as (
 
 ),
 
-numbered as (
+ranked as (
 
     select
         *,
-        {{ copy_number(['month_number', 'category']) }} as copy_number
+        {{ deduplication_rank(['month_number', 'category']) }} as deduplication_rank
 
     from typed
 
@@ -40,7 +40,7 @@ select
             then 'product_category is empty'
         when discount_percent is null or discount_percent < 0 or discount_percent > 100
             then 'discount_pct ' || {{ quoted('discount_pct') }} || ' is not between 0 and 100'
-        when copy_number > 1
+        when deduplication_rank > 1
             then 'month ' || {{ quoted('month') }} || ' and product_category '
                 || {{ quoted('product_category') }} || ' occur more than once'
     end as reject_reason,
@@ -49,4 +49,4 @@ select
     _source_row as source_row,
     _loaded_at as loaded_at
 
-from numbered
+from ranked

@@ -18,11 +18,11 @@ typed as (
 
 ),
 
-numbered as (
+ranked as (
 
     select
         *,
-        {{ copy_number(['spend_date']) }} as copy_number
+        {{ deduplication_rank(['spend_date']) }} as deduplication_rank
 
     from typed
 
@@ -39,7 +39,7 @@ select
             then 'offline_spend ' || {{ quoted('offline_spend') }} || ' is not an amount'
         when online_amount is null or online_amount < 0
             then 'online_spend ' || {{ quoted('online_spend') }} || ' is not an amount'
-        when copy_number > 1
+        when deduplication_rank > 1
             then 'date ' || {{ quoted('date') }} || ' occurs more than once'
     end as reject_reason,
     {{ row_as_json(['date', 'offline_spend', 'online_spend']) }} as raw_row,
@@ -47,4 +47,4 @@ select
     _source_row as source_row,
     _loaded_at as loaded_at
 
-from numbered
+from ranked

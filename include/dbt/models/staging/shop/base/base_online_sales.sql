@@ -38,13 +38,13 @@ typed as (
 
 ),
 
-numbered as (
+ranked as (
 
     select
         typed.*,
         customers.customer_id is not null as is_known_customer,
         categories.category is not null as is_known_category,
-        {{ copy_number(['typed.transaction_number', 'typed.sku']) }} as copy_number
+        {{ deduplication_rank(['typed.transaction_number', 'typed.sku']) }} as deduplication_rank
 
     from typed
 
@@ -90,7 +90,7 @@ select
             then 'delivery_charges ' || {{ quoted('delivery_charges') }} || ' is not an amount'
         when coupon_status_key is null or coupon_status_key not in ('used', 'clicked', 'not used')
             then 'coupon_status ' || {{ quoted('coupon_status') }} || ' is not Used, Clicked or Not Used'
-        when copy_number > 1
+        when deduplication_rank > 1
             then 'transaction_id ' || {{ quoted('transaction_id') }} || ' and product_sku '
                 || {{ quoted('product_sku') }} || ' occur more than once'
     end as reject_reason,
@@ -105,4 +105,4 @@ select
     _source_row as source_row,
     _loaded_at as loaded_at
 
-from numbered
+from ranked

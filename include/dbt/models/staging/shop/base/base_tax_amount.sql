@@ -17,11 +17,11 @@ typed as (
 
 ),
 
-numbered as (
+ranked as (
 
     select
         *,
-        {{ copy_number(['category']) }} as copy_number
+        {{ deduplication_rank(['category']) }} as deduplication_rank
 
     from typed
 
@@ -35,7 +35,7 @@ select
             then 'product_category is empty'
         when gst_rate is null or gst_rate < 0 or gst_rate > 1
             then 'gst ' || {{ quoted('gst') }} || ' is not a rate like 10% or 0.1'
-        when copy_number > 1
+        when deduplication_rank > 1
             then 'product_category ' || {{ quoted('product_category') }} || ' occurs more than once'
     end as reject_reason,
     {{ row_as_json(['product_category', 'gst']) }} as raw_row,
@@ -43,4 +43,4 @@ select
     _source_row as source_row,
     _loaded_at as loaded_at
 
-from numbered
+from ranked

@@ -1,5 +1,5 @@
 {# Which message of an event a row is: 1 for the first that arrived, the one that counts. #}
-{% macro arrival_number() -%}
+{% macro event_deduplication_rank() -%}
     row_number() over (
         partition by event_id
         order by ingested_at asc, kafka_partition asc, kafka_offset asc

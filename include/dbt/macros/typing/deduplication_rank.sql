@@ -1,5 +1,5 @@
 {# Which copy of a key a raw row is: 1 for the one that counts, of the newest load and the first in its file. #}
-{% macro copy_number(columns, relation='typed') -%}
+{% macro deduplication_rank(columns, relation='typed') -%}
     row_number() over (
         partition by {{ columns | join(', ') }}
         order by {{ relation }}._loaded_at desc, {{ relation }}._source_file asc, {{ relation }}._source_row asc
