@@ -55,7 +55,8 @@ check: $(VENV)/.installed  ## Check the warehouse's connection and privileges
 	@$(BIN)/python -W ignore -m include.warehouse.check
 
 test: setup kafka chromium  ## Run all tests [ARGS=what pytest takes]
-	@$(BIN)/python -m pytest -n 2 --no-loadscope-reorder $(ARGS)
+	@mkdir -p .local/coverage
+	@$(BIN)/python -m pytest -n 2 --no-loadscope-reorder $(or $(ARGS),--cov --cov-report=term:skip-covered)
 
 # The local broker runs on Java, and Maven brings its jars.
 kafka: $(VENV)/.installed

@@ -1,7 +1,7 @@
 """
 ### Segment retraining
 
-Groups the customers anew, and uses the new segments only if they can be trusted.
+Fits the customer segments again, and uses the new segments only if they can be trusted.
 
 1. **features**: dbt computes what each customer's orders say up to the as-of date.
 2. **fit**: K-means, its clusters named after the five archetypes; the version goes into the registry with
