@@ -13,6 +13,8 @@ renamed as (
         category,
         coupon_code,
         discount_rate,
+        cast('0001-01-01' as date) as valid_from,
+        cast('9999-12-31' as date) as valid_to,
         loaded_at
 
     from source

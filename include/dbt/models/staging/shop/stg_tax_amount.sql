@@ -11,6 +11,8 @@ renamed as (
     select
         category,
         gst_rate,
+        cast('0001-01-01' as date) as valid_from,
+        cast('9999-12-31' as date) as valid_to,
         loaded_at
 
     from source

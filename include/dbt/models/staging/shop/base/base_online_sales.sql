@@ -56,7 +56,10 @@ ranked as (
 
 select
     transaction_number as transaction_id,
-    customer_id,
+    cast(1 as integer) as transaction_occurrence,
+    cast(1 as integer) as line_number,
+    case when is_known_customer then customer_id else -1 end as customer_id,
+    customer_id as source_customer_id,
     transaction_day as transaction_date,
     sku as product_sku,
     replace(replace({{ clean_text('product_description') }}, '&quot;', '"'), '&amp;', '&') as product_name,
@@ -68,14 +71,13 @@ select
         when 'used' then 'Used'
         when 'clicked' then 'Clicked'
         when 'not used' then 'Not Used'
+        else 'Unknown'
     end as coupon_status,
     case
         when transaction_number is null
             then 'transaction_id ' || {{ quoted('transaction_id') }} || ' is not a whole number'
-        when customer_id is null
+        when customer_id is null and {{ clean_text('customerid') }} is not null
             then 'customerid ' || {{ quoted('customerid') }} || ' is not a whole number'
-        when not is_known_customer
-            then 'customerid ' || {{ quoted('customerid') }} || ' is not among the customers'
         when transaction_day is null or {{ is_impossible_date('transaction_day') }}
             then 'transaction_date ' || {{ quoted('transaction_date') }} || ' is not a possible date'
         when sku is null
@@ -88,7 +90,7 @@ select
             then 'avg_price ' || {{ quoted('avg_price') }} || ' is not an amount'
         when delivery is null or delivery < 0
             then 'delivery_charges ' || {{ quoted('delivery_charges') }} || ' is not an amount'
-        when coupon_status_key is null or coupon_status_key not in ('used', 'clicked', 'not used')
+        when coupon_status_key not in ('used', 'clicked', 'not used')
             then 'coupon_status ' || {{ quoted('coupon_status') }} || ' is not Used, Clicked or Not Used'
         when deduplication_rank > 1
             then 'transaction_id ' || {{ quoted('transaction_id') }} || ' and product_sku '
