@@ -1,6 +1,6 @@
-{# Incremental strategy `replace_range`: the range that rebuild_filter names is deleted and filled again in one
-   transaction, so that rows which no longer exist go too (delete+insert by key would keep them).
-   The model names its source and date column in meta.rebuild. #}
+{# Incremental strategy `replace_range`: deletes the range of rebuild_filter and fills it in one transaction, so that
+   rows which no longer exist go, too (delete+insert by key would keep them). The model names its source and date column
+   in meta.rebuild. #}
 {% macro get_incremental_replace_range_sql(arg_dict) -%}
     {%- set rebuild = config.get('meta')['rebuild'] -%}
     {%- set columns = get_quoted_csv(arg_dict['dest_columns'] | map(attribute='name')) -%}

@@ -1,4 +1,4 @@
-{# Which copy of a key a raw row is: 1 for the one that counts, of the newest load and the first in its file. #}
+{# Rank of a raw row among those with the same key: 1, which counts, is the newest load's first row in its file. #}
 {% macro deduplication_rank(columns, relation='typed') -%}
     row_number() over (
         partition by {{ columns | join(', ') }}

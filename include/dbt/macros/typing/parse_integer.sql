@@ -1,4 +1,4 @@
-{# A whole number: 12 and 12.0, not 12.5 (a cast to an integer would round it). #}
+{# A whole number from text: 12 and 12.0; null for 12.5, which a cast to an integer would round. #}
 {% macro parse_integer(column) -%}
     case
         when {{ parse_decimal(column) }} = round({{ parse_decimal(column) }}, 0)

@@ -1,4 +1,4 @@
-{# A share as `10%` or `0.1`, as a fraction; a bare 10 could mean either and is null. #}
+{# A fraction from text as `10%` or `0.1`; null for a bare 10, which could mean either. #}
 {% macro parse_share(column) -%}
     case
         when right(trim({{ column }}), 1) = '%'

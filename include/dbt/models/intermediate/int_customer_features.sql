@@ -31,7 +31,7 @@ as_of as (
 
 ),
 
--- What lies after the as-of date is not known yet.
+-- Orders after the as-of date do not count.
 order_behaviour as (
 
     select

@@ -1,4 +1,4 @@
--- Every customer's class is the one that its months of tenure give.
+-- Every customer's class follows from the months of tenure.
 select
     customer_id,
     customer_tenure_months,

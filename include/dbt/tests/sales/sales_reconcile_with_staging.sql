@@ -1,5 +1,5 @@
--- Vertical reconciliation: on every day that fct_sales holds, its lines and totals are those of staging today.
--- A difference means that a run did not see a change: rebuild with --full-refresh.
+-- Vertical reconciliation: on every day that fct_sales holds, its lines and totals are those that staging gives now.
+-- A difference means that an incremental run missed a change: rebuild with --full-refresh.
 with
 
 expected as (

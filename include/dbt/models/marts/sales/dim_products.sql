@@ -18,7 +18,7 @@ product_groups as (
 
 ),
 
--- The newest sale tells a product's present name and category.
+-- A product's name and category are those of its newest sale.
 ranked as (
 
     select
