@@ -50,10 +50,16 @@ def test_dbt_and_the_consumer_make_the_same_tables(untouched: Project, tmp_path:
         " from information_schema.columns where table_schema = 'streaming'"
         " and table_name in ('bitcoin_prices_raw', 'news_events_raw', 'kafka_offsets') order by all"
     )
+    keys = (
+        "select table_name, constraint_column_names from duckdb_constraints()"
+        " where schema_name = 'streaming' and constraint_type = 'PRIMARY KEY'"
+    )
     with DuckDBWarehouse(path).session() as session:
         by_the_consumer = session.execute(definition)
+        assert session.execute(keys) == [("kafka_offsets", ["kafka_topic", "kafka_partition"])]
     assert len(by_the_consumer) == 20
     assert untouched.query(definition) == by_the_consumer
+    assert untouched.query(keys) == [("kafka_offsets", ["kafka_topic", "kafka_partition"])]
 
 
 def run(project: Project, *arguments: str, **variables: str) -> None:
@@ -270,7 +276,7 @@ def test_no_build_loses_what_retention_took_from_the_raw_tables(project: Project
     assert hours(project) == expected_hours(price(0, "1"), price(1, "2"), price(4, "3"))
 
 
-def test_a_range_is_typed_anew_and_heals_what_the_look_back_missed(project: Project) -> None:
+def test_a_range_is_typed_again_and_adds_what_the_look_back_missed(project: Project) -> None:
     store(project, 600, price(0, "1"), price(600, "2"))
     run(project)
     store(project, 60, price(30, "3"))  # stored with a clock that is nine hours slow

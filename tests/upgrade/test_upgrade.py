@@ -109,8 +109,8 @@ def test_new_tables_are_there_and_know_the_past(upgraded: Project) -> None:
 
 def test_a_column_that_a_release_adds_to_the_facts_appears_without_a_full_refresh(upgraded: Project) -> None:
     """It is empty in rows that no run builds again, until a range is given."""
-    model = upgraded.directory / "models" / "marts" / "fct_sales.sql"
-    described = model.with_name("_marts__models.yml")
+    model = upgraded.directory / "models" / "marts" / "sales" / "fct_sales.sql"
+    described = model.with_suffix(".yml")
     with_channel = "    'x' as channel,\n    source_loaded_at,"
     model.write_text(model.read_text().replace("    source_loaded_at,", with_channel))
     described.write_text(

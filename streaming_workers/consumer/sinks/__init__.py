@@ -27,15 +27,13 @@ def get_sink(settings: Settings | None = None, consumer: ConsumerSettings | None
         warehouse = DuckDBWarehouse(settings.duckdb_path, LOCK_TIMEOUT_SECONDS, threads=1, keeps_log=True)
         errors: tuple[type[Exception], ...] = (duckdb.Error, OSError)
         json_type = "json using compression zstd"  # DuckDB would try every compression at each checkpoint
-        return WarehouseSink(
-            warehouse, Dialect(json_type, "timestamp with time zone", errors, keeps_session=False)
-        )
+        return WarehouseSink(warehouse, Dialect(json_type, errors, keeps_session=False))
     from snowflake.connector.errors import Error  # noqa: PLC0415 (the connector is slow to import)
 
     from include.warehouse.snowflake import NotConfiguredError, SnowflakeWarehouse  # noqa: PLC0415
 
     errors = (Error, NotConfiguredError, OSError)
-    dialect = Dialect("variant", "timestamp_tz", errors, keeps_session=True)
+    dialect = Dialect("variant", errors, keeps_session=True)
     if (consumer or ConsumerSettings()).snowflake_sink == "sql":
         return WarehouseSink(SnowflakeWarehouse(), dialect)
     return _snowpipe_sink(SnowflakeWarehouse(), dialect)

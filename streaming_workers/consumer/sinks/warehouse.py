@@ -4,17 +4,20 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
+import yaml
 from aiokafka import TopicPartition
 from typing_extensions import override
 
+from include.settings import DBT_PROJECT_DIR
 from include.warehouse import Session, Warehouse
 from streaming_workers.consumer.batches import Batch
 from streaming_workers.consumer.sinks.base import OffsetConflictError, Sink, SinkError
-from streaming_workers.events import STREAMS
 
 SCHEMA = "streaming"
 OFFSETS = "streaming.kafka_offsets"
+SOURCE_FILE = DBT_PROJECT_DIR / "models" / "staging" / "streams" / "_streaming__sources.yml"
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,6 @@ class Dialect:
     """
 
     json_type: str
-    timestamp_type: str
     errors: tuple[type[Exception], ...]
     keeps_session: bool
 
@@ -42,7 +44,7 @@ class WarehouseSink(Sink):
 
     @override
     def prepare(self) -> None:
-        """The dbt project makes the same tables (macros/streaming/streaming_tables.sql)."""
+        """Make the tables where dbt has not made them; whichever comes first makes the same."""
         with self._session() as session:
             session.create_schema(SCHEMA)
             for table, columns in self.table_columns().items():
@@ -87,25 +89,12 @@ class WarehouseSink(Sink):
             _move_offsets(session, batch, now)
 
     def table_columns(self) -> dict[str, list[str]]:
-        """Return the definition of each column, by table."""
-        event = [
-            "event_id varchar not null",
-            f"event_timestamp {self._dialect.timestamp_type} not null",
-            f"payload {self._dialect.json_type} not null",
-            "kafka_topic varchar not null",
-            "kafka_partition integer not null",
-            "kafka_offset bigint not null",
-            f"kafka_timestamp {self._dialect.timestamp_type}",
-            f"ingested_at {self._dialect.timestamp_type} not null",
-        ]
-        offsets = [
-            "kafka_topic varchar not null",
-            "kafka_partition integer not null",
-            "next_offset bigint not null",
-            f"updated_at {self._dialect.timestamp_type} not null",
-            "primary key (kafka_topic, kafka_partition)",
-        ]
-        return {**{stream.table: event for stream in STREAMS.values()}, OFFSETS: offsets}
+        """Return the definition of each column and of the key, by table, as dbt describes the source."""
+        [source] = yaml.safe_load(SOURCE_FILE.read_text(encoding="utf-8"))["sources"]
+        return {
+            f"{SCHEMA}.{table['name']}": _definitions(table["columns"], self._dialect.json_type)
+            for table in source["tables"]
+        }
 
     @contextmanager
     def _session(self) -> Iterator[Session]:
@@ -122,6 +111,18 @@ class WarehouseSink(Sink):
                     self._closing.close()
         except self._dialect.errors as error:
             raise SinkError(f"{type(error).__name__}: {' '.join(str(error).split())}") from error
+
+
+def _definitions(columns: list[dict[str, Any]], json_type: str) -> list[str]:
+    """Return a table's columns and primary key as SQL, from data_type and constraints of a dbt source."""
+    definitions, key = [], []
+    for column in columns:
+        constraints = {one["type"] for one in column.get("constraints", [])}
+        data_type = json_type if column["data_type"] == "json" else column["data_type"]
+        definitions.append(f"{column['name']} {data_type}{' not null' if 'not_null' in constraints else ''}")
+        if "primary_key" in constraints:
+            key.append(column["name"])
+    return [*definitions, f"primary key ({', '.join(key)})"] if key else definitions
 
 
 def _move_offsets(session: Session, batch: Batch, now: datetime) -> None:

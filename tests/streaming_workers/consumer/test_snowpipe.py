@@ -290,7 +290,7 @@ def test_rows_of_a_dead_consumer_do_not_break_the_dbt_test_of_the_offsets(
     def below_the_offsets() -> bool:
         return place.query(dbt_test) == []
 
-    dbt_test = rendered(PROJECT_ROOT / "include/dbt/tests/stored_messages_lie_below_the_offsets.sql")
+    dbt_test = rendered(PROJECT_ROOT / "include/dbt/tests/streams/stored_messages_lie_below_the_offsets.sql")
     assert below_the_offsets()
     crash(place, monkeypatch, lambda: sink.store(batch(1, 2)))
     assert next_offset(place) == 1
@@ -305,7 +305,7 @@ def rendered(path: Path) -> str:
     """Return a dbt test as dbt would run it on Snowflake."""
     import jinja2
 
-    macros = PROJECT_ROOT / "include/dbt/macros/dialect/dialect.sql"
+    macros = PROJECT_ROOT / "include/dbt/macros/dialect/is_settled.sql"
     dialect = jinja2.Environment(extensions=["jinja2.ext.do"]).from_string(macros.read_text("utf-8")).module
     return jinja2.Template(path.read_text(encoding="utf-8")).render(
         source=lambda schema, table: f"{schema}.{table}", is_settled=vars(dialect)["snowflake__is_settled"]

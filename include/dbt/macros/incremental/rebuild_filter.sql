@@ -1,9 +1,9 @@
-{# Which rows of `source` an incremental run rebuilds in `target`, as a condition on `date_column`.
+{# Condition on `date_column` for the rows of `source` that an incremental run rebuilds in `target`.
 
    With the vars start_date and end_date: that half-open range, also on the first run.
-   Else, on an incremental run: everything from the earliest day on which source and target differ (in their
-   number of rows or newest load), and at least the last `lookback_days`. A late row, a corrected file and a
-   row that is gone are all seen so; a plain "newer than the newest" would lose them. #}
+   Otherwise, on an incremental run: everything from the earliest day on which source and target differ (in number of
+   rows or newest load), and the last `lookback_days` in any case. That covers late rows, corrected files and rows that
+   no longer exist; a plain "newer than the newest" would miss them. #}
 {% macro rebuild_filter(date_column, source, target) -%}
     {%- if flags.FULL_REFRESH -%}
         true
@@ -30,7 +30,8 @@
                     source_days.row_count is distinct from target_days.row_count
                     or source_days.loaded_at is distinct from target_days.loaded_at
                 union all
-                select cast({{ dbt.dateadd('day', -1 * (var('lookback_days') | int), 'max(' ~ date_column ~ ')') }} as date)
+                select
+                    cast({{ dbt.dateadd('day', -1 * (var('lookback_days') | int), 'max(' ~ date_column ~ ')') }} as date)
                 from {{ target }}
             ) as rebuild_days
         )

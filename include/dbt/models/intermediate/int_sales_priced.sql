@@ -18,7 +18,7 @@ taxes as (
 
 ),
 
--- A new coupon or tax file may change any line, so its load counts as every line's.
+-- A new coupon or tax file may change any line, so its load counts as a load of every line.
 newest_rates as (
 
     select max(loaded_at) as loaded_at
@@ -47,7 +47,7 @@ discounted as (
             when sales.coupon_status = 'Used' then coalesce(coupons.discount_rate, 0)
             else 0
         end as discount_rate,
-        -- Every line repeats its order's charge, so any line tells it; the largest settles a disagreement.
+        -- Each line repeats the charge of its transaction; where they differ, the maximum counts.
         max(sales.delivery_charge_amount) over (
             partition by sales.transaction_id
         ) as transaction_delivery_amount
@@ -72,7 +72,7 @@ netted as (
         {{ money('gross_sales_amount * discount_rate') }} as discount_amount,
         gross_sales_amount - {{ money('gross_sales_amount * discount_rate') }} as net_sales_amount,
         cast(transaction_delivery_amount * 100 as bigint) as delivery_cents,
-        -- One cent more than the line's worth, so that free items carry delivery too.
+        -- One cent above the line's value, so that free items carry delivery, too.
         cast(gross_sales_amount * 100 as bigint) + 1 as weight
 
     from discounted
@@ -94,7 +94,7 @@ weighted as (
 
 ),
 
--- Each line gets the step of the running, whole-cent share: the steps add up to the charge exactly.
+-- Each line gets the increase of the running share in whole cents: these add up to the charge exactly.
 allocated as (
 
     select

@@ -1,4 +1,4 @@
-{# Stops the build where more than `max_share` of the rows were rejected: then the file is broken, not a row.
+{# Stops the build where more than `max_share` of the rows were rejected: then the file is wrong, not a row.
    It fails with a sentence instead of rows, since that is what a task's log and the demo show. #}
 {% test rejected_share_within_limit(model, max_share=none) %}
 

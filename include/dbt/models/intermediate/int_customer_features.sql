@@ -1,0 +1,101 @@
+with
+
+customers as (
+
+    select * from {{ ref('dim_customer') }}
+
+),
+
+orders as (
+
+    select * from {{ ref('fct_orders') }}
+
+),
+
+sales as (
+
+    select * from {{ ref('fct_sales') }}
+
+),
+
+products as (
+
+    select * from {{ ref('dim_products') }}
+
+),
+
+as_of as (
+
+    select {{ as_of_date('max(order_date)') }} as as_of_date
+    from orders
+
+),
+
+-- Orders after the as-of date do not count.
+order_behaviour as (
+
+    select
+        orders.customer_id,
+        count(*) as frequency,
+        sum(orders.net_sales_amount) as monetary,
+        sum(orders.gross_sales_amount) as gross_sales_amount,
+        sum(orders.discount_amount) as discount_amount,
+        min(orders.order_date) as first_order_date,
+        max(orders.order_date) as last_order_date
+
+    from orders
+
+    cross join as_of
+
+    where orders.order_date <= as_of.as_of_date
+
+    group by orders.customer_id
+
+),
+
+breadth as (
+
+    select
+        sales.customer_id,
+        count(distinct products.category) as category_count
+
+    from sales
+
+    inner join products on sales.product_sku = products.product_sku
+
+    cross join as_of
+
+    where sales.transaction_date <= as_of.as_of_date
+
+    group by sales.customer_id
+
+)
+
+select
+    customers.customer_id,
+    as_of.as_of_date,
+    order_behaviour.first_order_date,
+    order_behaviour.last_order_date,
+    cast({{ dbt.datediff('order_behaviour.last_order_date', 'as_of.as_of_date', 'day') }} as bigint) as recency_days,
+    cast(coalesce(order_behaviour.frequency, 0) as bigint) as frequency,
+    cast(coalesce(order_behaviour.monetary, 0) as decimal(18, 2)) as monetary,
+    cast({{ dbt.datediff('order_behaviour.first_order_date', 'order_behaviour.last_order_date', 'day') }} as bigint)
+        as buying_span_days,
+    -- Half away from zero, in whole cents: a decimal quotient would be floating point in DuckDB.
+    cast(
+        {{ integer_quotient(
+            'cast(order_behaviour.monetary * 200 as bigint) + order_behaviour.frequency', 'order_behaviour.frequency * 2'
+        ) }} * 0.01 as decimal(18, 2)
+    ) as average_order_value,
+    cast(order_behaviour.discount_amount / nullif(order_behaviour.gross_sales_amount, 0) as decimal(9, 4))
+        as discount_share,
+    cast(coalesce(breadth.category_count, 0) as bigint) as category_count,
+    customers.customer_tenure_months
+
+from customers
+
+cross join as_of
+
+left join order_behaviour on customers.customer_id = order_behaviour.customer_id
+
+left join breadth on customers.customer_id = breadth.customer_id

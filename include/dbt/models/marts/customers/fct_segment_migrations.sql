@@ -1,0 +1,89 @@
+with
+
+versions as (
+
+    select * from {{ ref('segment_history') }}
+
+),
+
+changes as (
+
+    select
+        customer_id,
+        model_version,
+        dbt_valid_from as migrated_at,
+        lag(segment_id) over (partition by customer_id order by dbt_valid_from) as from_segment_id,
+        lag(segment_name) over (partition by customer_id order by dbt_valid_from) as from_segment_name,
+        segment_id as to_segment_id,
+        segment_name as to_segment_name
+
+    from versions
+
+),
+
+migrations as (
+
+    select
+        model_version,
+        migrated_at,
+        from_segment_id,
+        from_segment_name,
+        to_segment_id,
+        to_segment_name,
+        count(*) as customer_count
+
+    from changes
+
+    group by
+        model_version,
+        migrated_at,
+        from_segment_id,
+        from_segment_name,
+        to_segment_id,
+        to_segment_name
+
+),
+
+moments as (
+
+    select distinct migrated_at from migrations
+
+),
+
+-- All customers with a segment at that moment, whether they moved or not.
+customers_then as (
+
+    select
+        moments.migrated_at,
+        count(*) as customer_count
+
+    from moments
+
+    inner join versions
+        on
+            moments.migrated_at >= versions.dbt_valid_from
+            and (moments.migrated_at < versions.dbt_valid_to or versions.dbt_valid_to is null)
+
+    group by moments.migrated_at
+
+)
+
+select
+    {{ surrogate_key([
+        'migrations.model_version',
+        'migrations.migrated_at',
+        "coalesce(migrations.from_segment_name, 'none')",
+        'migrations.to_segment_id',
+    ]) }} as segment_migration_id,
+    migrations.model_version,
+    cast(migrations.migrated_at as timestamp with time zone) as migrated_at,
+    migrations.from_segment_id,
+    migrations.from_segment_name,
+    migrations.to_segment_id,
+    migrations.to_segment_name,
+    cast(migrations.customer_count as bigint) as customer_count,
+    cast(migrations.customer_count * 1.0 / customers_then.customer_count as decimal(9, 6)) as customer_share
+
+from migrations
+
+inner join customers_then on migrations.migrated_at = customers_then.migrated_at

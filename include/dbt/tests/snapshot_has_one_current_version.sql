@@ -1,8 +1,0 @@
--- Every customer has exactly one version that holds.
-select
-    customer_id,
-    count(*) as current_versions
-from {{ ref('customer_snapshot') }}
-where dbt_valid_to is null
-group by customer_id
-having count(*) != 1
