@@ -12,11 +12,12 @@ import numpy as np
 from tenacity import Retrying, before_sleep_log, retry_if_exception, stop_after_delay, wait_random_exponential
 from typing_extensions import override
 
-from include.warehouse.base import CsvFile, LoadError, Session, Warehouse
+from include.warehouse.base import CsvFile, Finding, LoadError, NotReachableError, Session, Warehouse
 
 log = logging.getLogger(__name__)
 
 LOCK_TIMEOUT_SECONDS = 300
+CHECK_TIMEOUT_SECONDS = 5
 LOG_LIMIT = "1MB"  # reading so much of it costs a session about 10 ms
 
 
@@ -133,6 +134,15 @@ class DuckDBWarehouse(Warehouse):
             yield DuckDBSession(connection)
         finally:
             connection.close()
+
+    @override
+    def check(self) -> list[Finding]:
+        """Opens the file, waiting up to CHECK_TIMEOUT_SECONDS for its lock."""
+        try:
+            with DuckDBWarehouse(self.path, CHECK_TIMEOUT_SECONDS).session():
+                return [Finding("duckdb", f"opens {self.path} for writing", ok=True)]
+        except (duckdb.Error, OSError) as error:
+            raise NotReachableError(f"{self.path} does not open: {error}") from error
 
     @property
     def _waiting_for_lock(self) -> Retrying:

@@ -19,7 +19,7 @@ from snowflake.connector.errors import Error, ProgrammingError
 from typing_extensions import override
 
 from include.settings import SNOWFLAKE_CONNECTION, SnowflakeSettings
-from include.warehouse.base import CsvFile, LoadError, Role, Session, Warehouse
+from include.warehouse.base import CsvFile, Finding, LoadError, Role, Session, Warehouse
 
 log = logging.getLogger(__name__)
 
@@ -288,3 +288,10 @@ class SnowflakeWarehouse(Warehouse):
         """Closing rolls back what is open. Raises NotConfiguredError."""
         with closing(snowflake.connector.connect(**connect_arguments(self._role))) as connection:
             yield SnowflakeSession(connection)
+
+    @override
+    def check(self) -> list[Finding]:
+        """Checks every privilege of both roles, whichever is this one's."""
+        from include.warehouse.privileges import check_privileges  # noqa: PLC0415 (it imports this module)
+
+        return check_privileges()

@@ -30,10 +30,11 @@ from typing_extensions import override
 
 from include.settings import SnowflakeSettings
 from include.warehouse import Warehouse
+from include.warehouse.dialect import Dialect
 from streaming_workers.consumer.batches import Batch, OffsetMove
 from streaming_workers.consumer.progress import SNOWPIPE_REJECTED
 from streaming_workers.consumer.sinks.base import OffsetConflictError, SinkError
-from streaming_workers.consumer.sinks.warehouse import Dialect, WarehouseSink
+from streaming_workers.consumer.sinks.warehouse import WarehouseSink
 from streaming_workers.events import STREAMS
 
 # Read when the SDK is imported; its own lines would mix with ours on stdout.

@@ -2,33 +2,19 @@
 
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from aiokafka import TopicPartition
 from typing_extensions import override
 
 from include.warehouse import Session, Warehouse
+from include.warehouse.dialect import Dialect
 from streaming_workers.consumer.batches import Batch
 from streaming_workers.consumer.sinks.base import OffsetConflictError, Sink, SinkError
 from streaming_workers.events import STREAMS
 
 SCHEMA = "streaming"
 OFFSETS = "streaming.kafka_offsets"
-
-
-@dataclass(frozen=True)
-class Dialect:
-    """All that differs between the warehouses.
-
-    `errors` mean that nothing was stored, or may do. A session is kept open between batches where opening one
-    is slow and keeps nobody else out.
-    """
-
-    json_type: str
-    timestamp_type: str
-    errors: tuple[type[Exception], ...]
-    keeps_session: bool
 
 
 class WarehouseSink(Sink):
