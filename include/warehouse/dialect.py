@@ -16,8 +16,8 @@ STREAM_LOCK_TIMEOUT_SECONDS = 0.5
 class Dialect:
     """What a process that writes streams has to know of its warehouse.
 
-    After one of `errors` nothing was stored, or whether it was is unknown. A session is kept open between
-    batches where opening one is slow and locks nobody out. `has_snowpipe`: Snowpipe Streaming can write to it.
+    After one of `errors` it is unknown whether anything was stored. A session is kept open between batches
+    where opening one is slow and locks nobody out. `has_snowpipe`: Snowpipe Streaming can write to it.
     """
 
     json_type: str

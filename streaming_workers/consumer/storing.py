@@ -1,4 +1,4 @@
-"""Stores one batch at a time, again and again until it is stored or no longer this consumer's to store."""
+"""Stores one batch at a time, retried until it is stored or its partitions are no longer this consumer's."""
 
 import asyncio
 import time
@@ -16,16 +16,16 @@ from streaming_workers.consumer.sinks import OffsetConflictError, Sink, SinkErro
 from streaming_workers.dead_letters.topic import DeadLetterWriter
 from streaming_workers.threads import in_daemon_thread
 
-LONGEST_PAUSE_SECONDS = 2
+MAX_PAUSE_SECONDS = 2
 
-PASSING = (SinkError, KafkaError, TimeoutError)
-"""What a later try may not meet again. Nothing was stored, or the stored offsets will show that it was."""
+RETRIED = (SinkError, KafkaError, TimeoutError)
+"""Errors that may pass. Nothing was stored, or the stored offsets will show that it was."""
 
 log = structlog.get_logger(__name__)
 
 
 class Storer:
-    """The dead letters go out first, then rows and offsets in one transaction, in a thread."""
+    """Writes the dead letters first, then rows and offsets in one transaction, in a thread."""
 
     def __init__(self, sink: Sink, dead_letters: DeadLetterWriter, progress: Progress) -> None:
         self._sink = sink
@@ -60,11 +60,11 @@ class Storer:
             await self._retrying(batch, assignment, client)(self._try, batch)
         except (OffsetConflictError, ProducerFenced) as error:
             CONFLICTS.inc()
-            log.warning("another consumer has the partitions, the batch is given up", reason=str(error))
+            log.warning("another consumer has the partitions, the batch is dropped", reason=str(error))
             if batch.generation == assignment.generation:
                 assignment.place_again()
-        except PASSING as error:
-            log.warning("the partitions were taken away, the batch is given up", last_error=str(error))
+        except RETRIED as error:
+            log.warning("the partitions were revoked, the batch is dropped", last_error=str(error))
         else:
             self._progress.stored(batch, time.monotonic() - start)
             log.debug("stored", messages=batch.messages, seconds=round(time.monotonic() - start, 3))
@@ -78,10 +78,10 @@ class Storer:
     def _retrying(self, batch: Batch, assignment: Assignment, client: AIOKafkaConsumer) -> AsyncRetrying:
         def passes(error: BaseException) -> bool:
             still_ours = batch.generation == assignment.generation
-            return still_ours and isinstance(error, PASSING) and not isinstance(error, ProducerFenced)
+            return still_ours and isinstance(error, RETRIED) and not isinstance(error, ProducerFenced)
 
         def wait_for_sink(state: RetryCallState) -> None:
-            client.pause(*assignment.positions)  # what is fetched already is all that memory has to hold
+            client.pause(*assignment.positions)  # memory then holds no more than what is fetched already
             error = state.outcome.exception() if state.outcome else None
             self._progress.failed(error)
             log.warning(
@@ -98,5 +98,5 @@ class Storer:
 
 
 def pause() -> wait_random_exponential:
-    """Return the pauses between tries: short, as what was missed is caught up on at once when it works."""
-    return wait_random_exponential(multiplier=0.2, max=LONGEST_PAUSE_SECONDS)
+    """Return the pauses between tries: short, so that storing resumes soon after the cause is gone."""
+    return wait_random_exponential(multiplier=0.2, max=MAX_PAUSE_SECONDS)

@@ -12,8 +12,9 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPa
 from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 from prometheus_client import Counter
 
-from streaming_workers.events import STREAMS
+from streaming_workers.events import STREAMS, Stream
 from streaming_workers.settings import KafkaSettings
+from streaming_workers.topics import partition_counts
 from streaming_workers.validation import Rejected
 
 HEADER_PREFIX = "__connect.errors."
@@ -22,7 +23,7 @@ MAX_REASON_CHARACTERS = 1000
 MAX_REQUEST_BYTES = 64 * 1024 * 1024
 MAX_BATCH_BYTES = 512 * 1024
 REQUEST_TIMEOUT_MS = 15_000
-ANSWER_SECONDS = 30  # with no answer for this long, what was begun is given up and begun anew
+ANSWER_SECONDS = 30  # with no answer for this long, the writer is closed and the next try makes another
 CLOSE_SECONDS = 1
 
 Headers = Sequence[tuple[str, bytes]]
@@ -71,8 +72,8 @@ def original_headers(record: ConsumerRecord) -> list[tuple[str, bytes]]:
 class DeadLetterWriter:
     """Writes each dead letter once, however often a batch is tried, and by whichever consumer.
 
-    Each source partition has a transactional producer of its own. Making one shuts out (fences) whoever wrote
-    for the partition before; what that one left behind is then read, and not written again.
+    Each source partition has a transactional producer of its own. Making one fences the producer
+    that wrote for the partition before; what that one has written is then read, and not written again.
     """
 
     def __init__(self, settings: KafkaSettings, group: str) -> None:
@@ -111,18 +112,18 @@ class DeadLetterWriter:
 
 
 class PartitionWriter:
-    """The dead letters of one source partition; of no more use after any error."""
+    """Writes the dead letters of one source partition; not to be used again after an error."""
 
     def __init__(self, settings: KafkaSettings, group: str, source: TopicPartition) -> None:
         self._settings = settings
         self._group = group
         self._target = TopicPartition(STREAMS[source.topic].dead_letter_topic, source.partition)
         self.producer = transactional_producer(settings, f"{group}-{source.topic}-{source.partition}")
-        # Offset and time: the time tells a topic that was made anew from the one that had the same offsets.
+        # Offset and time: the time tells a recreated topic from the one that had the same offsets.
         self._there: set[tuple[int, int]] = set()
 
     async def open(self, first: ConsumerRecord) -> None:
-        """Shut out earlier writers, then see which letters they have written, from the record `first` on."""
+        """Fence earlier writers, then read which letters they have written, from the record `first` on."""
         await self.producer.start()
         if self._target.partition not in await self.producer.partitions_for(self._target.topic):
             raise UnknownTopicOrPartitionError(
@@ -211,6 +212,27 @@ async def read_to_end(
         for record in records.get(partition, []):
             yield record
     reader.pause(partition)
+
+
+async def newest(settings: KafkaSettings, streams: list[Stream], limit: int) -> list[ConsumerRecord]:
+    """Return up to `limit` dead letters of each partition, oldest first."""
+    letters: list[ConsumerRecord] = []
+    partitions = await letter_partitions(settings, streams)
+    async with committed_reader(settings, partitions) as reader:
+        for partition in partitions:
+            begin = (await reader.beginning_offsets([partition]))[partition]
+            end = (await reader.end_offsets([partition]))[partition]
+            # Markers of transactions take offsets too, so more offsets are read than letters wanted.
+            start = max(begin, end - 2 * limit)
+            letters += [one async for one in read_to_end(reader, partition, start)][-limit:]
+    return sorted(letters, key=lambda letter: letter.timestamp)
+
+
+async def letter_partitions(settings: KafkaSettings, streams: list[Stream]) -> list[TopicPartition]:
+    """Return the partitions of the streams' dead-letter topics, as far as those exist."""
+    counts = await partition_counts(settings)
+    names = [stream.dead_letter_topic for stream in streams]
+    return [TopicPartition(name, number) for name in names for number in range(counts.get(name, 0))]
 
 
 async def send_all(producer: AIOKafkaProducer, target: TopicPartition, messages: Iterable[Message]) -> None:

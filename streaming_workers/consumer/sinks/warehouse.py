@@ -61,7 +61,7 @@ class WarehouseSink(Sink):
 
     @override
     def store(self, batch: Batch) -> None:
-        """The offsets come last, so that their lock, which others wait for, is held briefly."""
+        """The offsets come last, so that their lock, which other consumers wait for, is held briefly."""
         with self._session() as session, session.transaction():
             now = datetime.now(UTC)
             for stream, rows in batch.rows.items():
