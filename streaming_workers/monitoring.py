@@ -25,7 +25,7 @@ class MonitoringError(Exception):
 
 class _QuietHandler(WSGIRequestHandler):
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (its name in the base class)
-        """Say nothing of each request: probes come every few seconds."""
+        """Log no requests: probes come every few seconds."""
 
 
 @contextmanager

@@ -110,9 +110,8 @@ class Progress:
         with self._lock:
             for partition, offset in stored.items():
                 known = self._partitions.get(partition)
-                if (
-                    known is None or known.next_offset != offset
-                ):  # being assigned the same partition again is no progress
+                # Being assigned the same partition again is no progress.
+                if known is None or known.next_offset != offset:
                     self._partitions[partition] = PartitionProgress(offset, now)
                 NEXT_OFFSET.labels(*partition).set(offset)
             self._refused = dict(refused)

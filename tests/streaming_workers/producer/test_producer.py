@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from standalone.simulator.__main__ import Simulator
+from standalone.simulator.providers import Simulator
 from streaming_workers.events import NEWS_TOPIC, PRICES_TOPIC, STREAMS, BitcoinPrice, NewsEvent
 from tests.conftest import PROJECT_ROOT
 from tests.kafka import Broker, free_port, running_broker
