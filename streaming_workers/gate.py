@@ -118,7 +118,7 @@ def _findings(topic: str, stored: Stored, spans: Spans, max_lag: int) -> Iterato
         if not may_be_off:
             yield Finding(
                 AlertKind.FRESHNESS,
-                f"Kafka has no topic {topic}: the producer has not made it yet, or it was deleted.",
+                f"Kafka has no topic {topic}: the producer has not created it yet, or it was deleted.",
             )
         return
     lag = stored.lag(spans[topic])

@@ -76,7 +76,7 @@ class DuckDBSession(Session):
         constants: Mapping[str, Any] | None = None,
         json_columns: Collection[str] = (),
     ) -> None:
-        """NumPy arrays are the quickest way in, and need no more than NumPy."""
+        """NumPy arrays are the fastest input that needs no further library."""
         constants = constants or {}
         targets = ", ".join([*constants, *columns])
         values = ", ".join([*("?" for _ in constants), *columns])
@@ -93,7 +93,7 @@ def _array(values: Sequence[Any]) -> "np.ndarray[Any, Any]":
 
 
 def _reason(error: Exception) -> str:
-    """Return DuckDB's complaint as one short line: where and what, without advice on its reader's options."""
+    """Return DuckDB's error as one short line: where and what, without advice on its reader's options."""
     text = re.split(r"\s+Possible (?:fixes|Solution):", str(error))[0]
     if found := re.search(r"on Line: (\d+)\s+Original Line: (.*)\n(.+)", text, re.DOTALL):
         number, line, complaint = found.groups()
@@ -103,7 +103,7 @@ def _reason(error: Exception) -> str:
 
 
 class DuckDBWarehouse(Warehouse):
-    """The file at `path`, made on first use."""
+    """The file at `path`, created on first use."""
 
     def __init__(
         self,
@@ -117,7 +117,7 @@ class DuckDBWarehouse(Warehouse):
 
         With `keeps_log`, small changes stay in DuckDB's write-ahead log beside the file until it holds
         LOG_LIMIT, or until another session ends: a process killed in a checkpoint may leave a file that
-        nobody can open (see include/warehouse/repair.py), so who writes every second should have few.
+        does not open (see include/warehouse/repair.py), so a process that writes every second should have few.
         """
         self.path = path
         self._lock_timeout_seconds = lock_timeout_seconds

@@ -133,7 +133,7 @@ def test_a_missing_topic_is_named(broker: Broker, kafka: KafkaSettings, warehous
         check_streams(warehouse, kafka, LIMITS)
 
     assert str(raised.value) == (
-        "Kafka has no topic bitcoin-prices: the producer has not made it yet, or it was deleted."
+        "Kafka has no topic bitcoin-prices: the producer has not created it yet, or it was deleted."
     )
 
 
