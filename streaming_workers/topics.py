@@ -112,7 +112,9 @@ async def _create(admin: AIOKafkaAdminClient, topics: list[NewTopic], settings: 
     for name, code, *message in response.topic_errors:
         error = for_code(code)
         if error is NoError:
-            log.info("made a topic", topic=name, partitions=partitions[name], replicas=settings.replication)
+            log.info(
+                "created a topic", topic=name, partitions=partitions[name], replicas=settings.replication
+            )
         elif error.retriable:
             raise error(*message)
         elif error is not TopicAlreadyExistsError:  # another worker was quicker

@@ -117,7 +117,7 @@ class DuckDBWarehouse(Warehouse):
 
         With `keeps_log`, small changes stay in DuckDB's write-ahead log beside the file until it holds
         LOG_LIMIT, or until another session ends: a process killed in a checkpoint may leave a file that
-        does not open (see include/warehouse/repair.py), so a process that writes every second should have few.
+        does not open (see include/warehouse/repair.py), so frequent writers should have few.
         """
         self.path = path
         self._lock_timeout_seconds = lock_timeout_seconds

@@ -194,7 +194,7 @@ def _unpacked(position: int, name: str, values: Sequence[Any], json_columns: Col
     """Return the expression that takes a column's value out of a row, which is a JSON array."""
     item = f"new_rows.value[{position}]"
     if name in json_columns:
-        # Snowflake refuses some JSON that others accept, such as a repeated name: kept as text, it is not lost.
+        # Snowflake refuses some JSON that others accept, such as a repeated name; as text, it is not lost.
         return f"coalesce(try_parse_json({item}::varchar), to_variant({item}::varchar))"
     kind = type(next((value for value in values if value is not None), ""))
     if issubclass(kind, dt.datetime):
@@ -226,8 +226,8 @@ def _bound(value: Any) -> Any:
 def _write_staged_file(file: CsvFile, target: Path) -> int:
     """Write the wanted columns as gzipped CSV without header and return the number of rows.
 
-    PUT compresses a file anyway. Doing it here checks every row: a COPY with a SELECT does not report missing or
-    surplus columns, and METADATA$FILE_ROW_NUMBER is sure to start at 1 without a header.
+    PUT compresses a file anyway. Doing it here checks every row: a COPY with a SELECT does not report
+    missing or surplus columns, and METADATA$FILE_ROW_NUMBER is sure to start at 1 without a header.
     Raises LoadError where a line is not as the header says.
     """
     rows = 0

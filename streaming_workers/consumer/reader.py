@@ -9,19 +9,17 @@ import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import (
     CorruptRecordException,
-    KafkaError,
     NoOffsetForPartitionError,
     OffsetOutOfRangeError,
     RecordTooLargeError,
 )
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
 from streaming_workers.consumer.assignment import Assignment
 from streaming_workers.consumer.batches import Batch
 from streaming_workers.consumer.placement import LogRange, RefusedPartitionError, place
 from streaming_workers.consumer.progress import LOST, Progress
-from streaming_workers.consumer.sinks import Sink, SinkError
-from streaming_workers.consumer.storing import Storer, pause
+from streaming_workers.consumer.sinks import Sink
+from streaming_workers.consumer.storing import RETRIED, Storer, retrying
 from streaming_workers.dead_letters.topic import DeadLetterWriter
 from streaming_workers.settings import ConsumerSettings
 from streaming_workers.threads import in_daemon_thread
@@ -144,9 +142,12 @@ class Reader:
         partitions = set(self._assignment.unplaced)
         self._progress.keep(self._assignment.partitions)
         await self._dead_letters.keep(self._assignment.partitions)
+        message = "the stored offsets could not be read, trying again"
         try:
-            found: StoredAndLog = await self._retrying(generation)(self._read_offsets, partitions)
-        except (SinkError, KafkaError):  # of partitions that are no longer ours
+            found: StoredAndLog = await retrying(self._assignment, generation, self._progress, message)(
+                self._read_offsets, partitions
+            )
+        except RETRIED:  # of partitions that are no longer ours
             return
         if generation != self._assignment.generation:
             return
@@ -188,21 +189,3 @@ class Reader:
         if new := {partition: begins[partition] for partition in partitions if partition not in stored}:
             await in_daemon_thread(partial(self._sink.register, new))
         return {**new, **stored}, {one: LogRange(begins[one], ends[one]) for one in partitions}
-
-    def _retrying(self, generation: int) -> AsyncRetrying:
-        def passes(error: BaseException) -> bool:
-            return isinstance(error, SinkError | KafkaError) and generation == self._assignment.generation
-
-        def report(state: RetryCallState) -> None:
-            error = state.outcome.exception() if state.outcome else None
-            self._progress.failed(error)
-            log.warning(
-                "the stored offsets could not be read, trying again",
-                error=str(error) or repr(error),
-                tries=state.attempt_number,
-                pause_seconds=round(state.upcoming_sleep, 2),
-            )
-
-        return AsyncRetrying(
-            retry=retry_if_exception(passes), wait=pause(), before_sleep=report, reraise=True
-        )

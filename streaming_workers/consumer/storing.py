@@ -2,7 +2,9 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaConsumer
@@ -56,8 +58,16 @@ class Storer:
 
     async def _store(self, batch: Batch, assignment: Assignment, client: AIOKafkaConsumer) -> None:
         start = time.monotonic()
+        retry = retrying(
+            assignment,
+            batch.generation,
+            self._progress,
+            "a batch could not be stored, trying again",
+            on_error=lambda: client.pause(*assignment.positions),  # memory then grows no further
+            messages=batch.messages,
+        )
         try:
-            await self._retrying(batch, assignment, client)(self._try, batch)
+            await retry(self._try, batch)
         except (OffsetConflictError, ProducerFenced) as error:
             CONFLICTS.inc()
             log.warning("another consumer has the partitions, the batch is dropped", reason=str(error))
@@ -75,28 +85,40 @@ class Storer:
         await self._dead_letters.write(batch.rejected)
         await in_daemon_thread(partial(self._sink.store, batch))
 
-    def _retrying(self, batch: Batch, assignment: Assignment, client: AIOKafkaConsumer) -> AsyncRetrying:
-        def passes(error: BaseException) -> bool:
-            still_ours = batch.generation == assignment.generation
-            return still_ours and isinstance(error, RETRIED) and not isinstance(error, ProducerFenced)
 
-        def wait_for_sink(state: RetryCallState) -> None:
-            client.pause(*assignment.positions)  # memory then holds no more than what is fetched already
-            error = state.outcome.exception() if state.outcome else None
-            self._progress.failed(error)
-            log.warning(
-                "a batch could not be stored, trying again",
-                error=str(error) or repr(error),
-                messages=batch.messages,
-                tries=state.attempt_number,
-                pause_seconds=round(state.upcoming_sleep, 2),
-            )
+def retrying(
+    assignment: Assignment,
+    generation: int,
+    progress: Progress,
+    message: str,
+    *,
+    on_error: Callable[[], None] = lambda: None,
+    **fields: Any,
+) -> AsyncRetrying:
+    """Return a retry of RETRIED errors while the assignment is of this generation; logs each as `message`.
 
-        return AsyncRetrying(
-            retry=retry_if_exception(passes), wait=pause(), before_sleep=wait_for_sink, reraise=True
+    The pauses are short, so that storing resumes soon after the cause is gone.
+    """
+
+    def is_retried(error: BaseException) -> bool:
+        still_ours = generation == assignment.generation
+        return still_ours and isinstance(error, RETRIED) and not isinstance(error, ProducerFenced)
+
+    def report(state: RetryCallState) -> None:
+        on_error()
+        error = state.outcome.exception() if state.outcome else None
+        progress.failed(error)
+        log.warning(
+            message,
+            error=str(error) or repr(error),
+            tries=state.attempt_number,
+            pause_seconds=round(state.upcoming_sleep, 2),
+            **fields,
         )
 
-
-def pause() -> wait_random_exponential:
-    """Return the pauses between tries: short, so that storing resumes soon after the cause is gone."""
-    return wait_random_exponential(multiplier=0.2, max=MAX_PAUSE_SECONDS)
+    return AsyncRetrying(
+        retry=retry_if_exception(is_retried),
+        wait=wait_random_exponential(multiplier=0.2, max=MAX_PAUSE_SECONDS),
+        before_sleep=report,
+        reraise=True,
+    )
