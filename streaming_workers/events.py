@@ -1,7 +1,7 @@
 """The events on the topics: what a valid one holds, and what identifies it.
 
 An event is written through a model, in which a price is a Decimal. A message is validated by the fields of
-its stream, which takes a third of the time, and its text is stored as it came.
+its stream, which takes a third of the time, and its text is stored unchanged.
 """
 
 import json

@@ -32,7 +32,7 @@ class ValidEvent(NamedTuple):
 
 
 def parse_event(stream: Stream, value: bytes | None, max_bytes: int) -> ValidEvent:
-    """Return the event in a message's value; the payload is the value as it came.
+    """Return the event in a message's value; the payload is the unchanged value.
 
     Raises InvalidEventError. What passes here must be JSON to every warehouse: one that refused a row would
     block its partition.

@@ -203,7 +203,7 @@ def _unpacked(position: int, name: str, values: Sequence[Any], json_columns: Col
 
 
 def _json_arrays(rows: Iterable[tuple[Any, ...]]) -> Iterator[str]:
-    """Yield the rows as JSON arrays of at most MAX_BOUND_BYTES each, but of one row at least."""
+    """Yield the rows as JSON arrays of at most MAX_BOUND_BYTES each, or of one longer row."""
     chunk: list[str] = []
     size = 0
     for row in rows:

@@ -143,7 +143,7 @@ class Consumer:
             **self._kafka.client_arguments(),
             group_id=GROUP,
             enable_auto_commit=False,
-            auto_offset_reset="none",  # the stored offsets decide; an offset that is gone is for us to report
+            auto_offset_reset="none",  # the stored offsets decide; an offset out of range is ours to report
             isolation_level="read_committed",  # replayed dead letters come in transactions
             session_timeout_ms=int(self._settings.session_timeout_seconds * 1000),
             heartbeat_interval_ms=HEARTBEAT_MS,

@@ -15,7 +15,7 @@ class LogRange:
 
 @dataclass(frozen=True)
 class Start:
-    """Read from `position`; the stored offset is `expected`, and `lost` messages between them are gone."""
+    """Read from `position`; the stored offset is `expected`, `lost` messages between them were deleted."""
 
     expected: int
     position: int

@@ -1,4 +1,4 @@
-"""Dead letters: the message as it came, on `<topic>.dlq`, with headers that say where from and why.
+"""Dead letters: the unchanged message on `<topic>.dlq`, with headers that say where it came from and why.
 
 The headers are Kafka Connect's, so that its tools read them, and one more: the message's own time.
 """
@@ -82,7 +82,7 @@ class DeadLetterWriter:
         self._writers: dict[TopicPartition, PartitionWriter] = {}
 
     async def write(self, rejected: dict[TopicPartition, list[Rejected]]) -> None:
-        """Write those dead letters of a batch that are not there.
+        """Write those dead letters of a batch that the topic does not hold yet.
 
         Raises KafkaError or TimeoutError: whether they were written is then unknown, and to be tried again.
         ProducerFenced means that another consumer has the partition.
@@ -98,8 +98,8 @@ class DeadLetterWriter:
 
     async def keep(self, partitions: Collection[TopicPartition]) -> None:
         """Close the producers of all other partitions."""
-        gone = self._writers.keys() - set(partitions)
-        await asyncio.gather(*(self._forget(partition) for partition in gone))
+        revoked = self._writers.keys() - set(partitions)
+        await asyncio.gather(*(self._forget(partition) for partition in revoked))
 
     async def _writer(self, partition: TopicPartition, first: ConsumerRecord) -> "PartitionWriter":
         if partition not in self._writers:
@@ -138,7 +138,7 @@ class PartitionWriter:
                     self._there.add(_source_of(record))
 
     async def write(self, letters: Sequence[Rejected]) -> int:
-        """Write those that are not there, in one transaction; return how many."""
+        """Write those that the topic does not hold, in one transaction; return how many."""
         self._there = {one for one in self._there if one[0] >= letters[0].record.offset}
         new = [one for one in letters if (one.record.offset, one.record.timestamp) not in self._there]
         if new:

@@ -33,8 +33,8 @@ class Delivery:
     """Sends what the outbox holds.
 
     The client is idempotent and itself repeats a message until Kafka has it, once. Only when it gives up
-    (its producer id is lost, a topic is gone, a right is missing) a new client sends the rest; then a message
-    whose acknowledgement was lost may be there twice, with the same event_id.
+    (its producer id is lost, a topic was deleted, a permission is missing) a new client sends the rest; then a
+    message whose acknowledgement was lost may be there twice, with the same event_id.
     """
 
     def __init__(self, kafka: KafkaSettings, outbox: Outbox) -> None:
@@ -77,7 +77,7 @@ class Delivery:
     async def _hand_over(
         self, client: AIOKafkaProducer, messages: list[Message]
     ) -> tuple[list["asyncio.Future[Any]"], KafkaError | None]:
-        """Give messages to the client; ends early with the error if it takes no more (its buffer is full)."""
+        """Give messages to the client; ends early with the error if its buffer is full."""
         handed_over: list[asyncio.Future[Any]] = []
         for message in messages:
             try:
@@ -117,7 +117,7 @@ class Delivery:
 
 
 def _is_refusal(error: BaseException) -> bool:
-    """Return whether the message itself is wrong, so that sending it again is of no use."""
+    """Return whether the message itself is wrong, so that a retry cannot succeed."""
     return isinstance(error, MessageSizeTooLargeError)
 
 

@@ -11,7 +11,7 @@ from streaming_workers.events import Event
 
 CAPACITY = 10_000  # events, about 20 MB; at the default intervals more than three days of prices
 MEMORY = 10_000  # ids that were sent; a page of news holds 100
-MAX_EVENT_BYTES = 262_144  # the consumer takes no longer one
+MAX_EVENT_BYTES = 262_144  # the consumer's default limit
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Offer(Enum):
 class Outbox:
     """Messages in the order they came; each stays until Kafka has acknowledged it.
 
-    Both the messages and the ids of what was sent are bounded. A full outbox takes nothing new: what its
+    Both the messages and the ids of what was sent are bounded. A full outbox refuses new events: what its
     provider still shows then comes again with a later poll.
     """
 
@@ -76,7 +76,7 @@ class Outbox:
         return list(islice(self._waiting.values(), limit))
 
     def settle(self, message: Message) -> None:
-        """Forget a message that needs no more sending, and remember its id."""
+        """Remove a message that need not be sent again, and remember its id."""
         if self._waiting.pop(message.event_id, None) is None:
             return
         self._sent[message.event_id] = None

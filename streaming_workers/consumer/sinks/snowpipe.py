@@ -385,7 +385,7 @@ def batch_of(rows: Sequence[EventRow], batch: Batch) -> Batch:
 
 
 def _chunks(rows: Sequence[EventRow]) -> Iterator[list[EventRow]]:
-    """Yield the rows in runs of about APPEND_BYTES of payload, but of one row at least."""
+    """Yield the rows in chunks of at most APPEND_BYTES of payload, or of one longer row."""
     chunk: list[EventRow] = []
     size = 0
     for row in rows:
