@@ -33,8 +33,8 @@ class Delivery:
     """Sends what the outbox holds.
 
     The client is idempotent and itself repeats a message until Kafka has it, once. Only when it gives up
-    (its producer id is lost, a topic was deleted, a permission is missing) a new client sends the rest; then a
-    message whose acknowledgement was lost may be there twice, with the same event_id.
+    (its producer id is lost, a topic was deleted, a permission is missing) a new client sends the rest; then
+    a message whose acknowledgement was lost may be there twice, with the same event_id.
     """
 
     def __init__(self, kafka: KafkaSettings, outbox: Outbox) -> None:
