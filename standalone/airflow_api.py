@@ -8,12 +8,14 @@ from typing import Any
 
 import requests
 
+from standalone.errors import StandaloneError
+
 PAGE = 100  # the largest page that the api-server gives by default
 UNFINISHED_RUNS = ("queued", "running")
 UNFINISHED_TASKS = {None, "scheduled", "queued", "running", "restarting", "deferred", "up_for_retry"}
 
 
-class AirflowApiError(RuntimeError):
+class AirflowApiError(StandaloneError):
     """The api-server refused a request; the message holds the request and Airflow's reason."""
 
     def __init__(self, request: str, status: int, reason: str) -> None:

@@ -25,6 +25,7 @@ from standalone.environment import (
     ensure_secrets,
     write_env_file,
 )
+from standalone.errors import StandaloneError
 from standalone.kafka import prepare_broker
 from standalone.processes import Command, ProcessSet, tail
 from standalone.workers import (
@@ -49,7 +50,7 @@ REPORTED = ("scheduler", "dag_processor", "triggerer")
 POOL, POOL_SLOTS = "warehouse", 1
 
 
-class StackError(RuntimeError):
+class StackError(StandaloneError):
     """The stack cannot start; the message says why and which log to read."""
 
 
