@@ -94,7 +94,8 @@ def _left_out(warehouse: Warehouse, project: Path, console: Console) -> list[str
     if not strangers:
         return []
     console.print(
-        f"Segments are left out: {strangers:,} customers of the seed {seed.name} are not in these files.",
+        f"Segments are left out: the seed {seed.name} is another shop's (customers not in these files:"
+        f" {strangers:,}).",
         markup=False,
     )
     return ["--exclude", "tag:segments"]

@@ -191,7 +191,7 @@ def test_the_stages_at_work_are_named_once_each() -> None:
 
 
 def test_a_missing_folder_is_refused_before_anything_starts(tmp_path: Path) -> None:
-    with pytest.raises(StandaloneError, match="DATA_DIR is not a folder: .*nowhere"):
+    with pytest.raises(StandaloneError, match=r"DATA_DIR is not a folder: .*nowhere"):
         source_for(Settings(), str(tmp_path / "nowhere"), scale=1)
 
 
