@@ -40,7 +40,7 @@ RUN_ELSEWHERE = {
     "make test": "runs this test",
     "airflow backfill create": "needs the schedule of a stack that is up: tests/e2e/test_airflow.py",
     "airflow dags test marketing_pipeline": "tests/e2e/test_airflow.py",
-    "python -m streaming_workers.producer": "runs for ever; the demo starts it",
+    "python -m streaming_workers.producer": "runs until it is stopped; the demo starts it",
     "python -m streaming_workers.consumer": "the same",
     "python -m streaming_workers.dead_letters list": "needs a broker: tests/streaming_workers",
     "python -m ml.train --features features.parquet": "needs a file of the user's: tests/ml/test_train.py",

@@ -178,6 +178,12 @@ def test_progress_in_a_log_is_one_plain_line_for_each_new_stage(capsys: pytest.C
     ]
 
 
+@pytest.mark.parametrize("state", [None, "queued", "deferred", "up_for_retry", "up_for_reschedule"])
+def test_a_task_that_will_run_again_is_not_done(state: str | None) -> None:
+    assert not task("ingest", state).finished
+    assert task("ingest", "upstream_failed").finished
+
+
 def test_the_stages_at_work_are_named_once_each() -> None:
     tasks = [
         task("ingest", "running"),

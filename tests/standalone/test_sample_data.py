@@ -99,7 +99,7 @@ def test_files_of_another_release_are_made_again(tmp_path: Path) -> None:
     subprocess.run(command, cwd=tmp_path, check=True)
     marker = tmp_path / "files" / sample_data.MARKER
 
-    for module in package.glob("*.py"):
+    for module in (package / "tables.py", package / "text.py"):
         before = marker.read_text()
         module.write_text(module.read_text() + "# changed\n")
         subprocess.run(command, cwd=tmp_path, check=True)
