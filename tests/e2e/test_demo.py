@@ -136,6 +136,18 @@ def test_a_second_demo_prints_the_same_numbers_and_leaves_nothing_running(
     assert left_behind(local_dir) == []
 
 
+def test_a_build_without_airflow_gives_the_same_tables(demo: Demo, clone: Path, local_dir: Path) -> None:
+    """From a folder with a blank in its name, on the warehouse that the demo has left."""
+    before = sales(local_dir)[0][:2]
+    shutil.copytree(local_dir / "data" / "sample-1", clone / "my files")
+    done = demo("DATA_DIR=my files", command="build")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count(".csv unchanged") == 5
+    assert re.search(r"Tests: \d{2,} passed, 0 warned, 0 failed", done.stdout)
+    assert shown(done.stdout, "Champions (VIPs)") > 0
+    assert sales(local_dir)[0][:2] == before
+
+
 def test_a_failed_run_names_the_task_and_its_log(demo: Demo, local_dir: Path, tmp_path: Path) -> None:
     """Exit code 1, nothing changed, nothing left running."""
     before = sales(local_dir)
