@@ -151,7 +151,7 @@ def test_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.Mo
     def fail(*_: object) -> memoryview:
         raise OSError("disk full")
 
-    monkeypatch.setattr(sample_data.SalesWriter, "_chunk", fail)
+    monkeypatch.setattr(sales_module.SalesWriter, "_chunk", fail)
     with pytest.raises(OSError, match="disk full"):
         sample_data.generate(tmp_path, scale=2)
 
