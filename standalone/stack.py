@@ -153,7 +153,7 @@ class Stack:
             done.write_text(AIRFLOW_VERSION)
 
     def _is_healthy(self, started_at: datetime) -> bool:
-        """Return whether each component sent a heartbeat since started_at; older ones are a crashed stack's."""
+        """Return whether each component sent a heartbeat since started_at; older is a crashed stack's."""
         try:
             health = self.api().health()
         except (requests.RequestException, AirflowApiError):

@@ -1,4 +1,4 @@
-"""Made-up files of the web shop, with the shape and the quirks of the real set.
+"""Sample files of the web shop, with the shape and the quirks of the real set.
 
 `python -m standalone.sample_data DIR [--scale N] [--seed N]` writes five CSV files into DIR. The same
 arguments give the same bytes. Only uniform random numbers are drawn, because the streams of numpy's other
@@ -150,7 +150,7 @@ def _write_tax(file: io.BufferedIOBase, seed: int) -> None:
 
 def main() -> None:
     """Run `python -m standalone.sample_data`."""
-    parser = argparse.ArgumentParser(description="Write made-up files of the web shop.")
+    parser = argparse.ArgumentParser(description="Write sample files of the web shop.")
     parser.add_argument("directory", type=Path)
     parser.add_argument("--scale", type=int, default=1, help="multiplies the order lines (about 53,000)")
     parser.add_argument("--seed", type=int, default=20190101)

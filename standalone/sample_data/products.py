@@ -1,4 +1,4 @@
-"""The products of the made-up shop, with a price for each half of a month."""
+"""The products of the sample shop, with a price for each half of a month."""
 
 from dataclasses import dataclass
 from functools import cached_property

@@ -1,4 +1,4 @@
-"""The made-up shop in numbers: categories, ways of shopping, places, and their shares of the real set.
+"""The sample shop in numbers: categories, ways of shopping, places, and their shares of the real set.
 
 A share is a fraction of the whole, unless its comment says otherwise; money is in USD.
 """
