@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Lock
 
 from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 from dbt.cli.main import dbtRunner, dbtRunnerResult
@@ -116,8 +117,8 @@ def _build(settings: Settings, project: Path, left_out: list[str], console: Cons
 
 
 def _shown_by(show: Show) -> Callable[[EventMsg], None]:
-    """Return a callback for dbt's events that shows how many nodes are done, and the schema at work."""
-    done, total, schema = 0, 0, ""
+    """Return a callback for dbt's events, of all its threads: how many nodes are done, the schema at work."""
+    done, total, schema, lock = 0, 0, "", Lock()
 
     def watch(event: EventMsg) -> None:
         nonlocal done, total, schema
@@ -126,8 +127,9 @@ def _shown_by(show: Show) -> Callable[[EventMsg], None]:
             if event.data.node_info.resource_type != "test":
                 schema = event.data.node_info.node_relation.schema
         elif event.info.name == "NodeFinished":
-            done += 1
-            show(done, total, schema)
+            with lock:
+                done += 1
+                show(done, total, schema)
 
     return watch
 
@@ -137,7 +139,7 @@ def _reasons(result: dbtRunnerResult) -> str:
     ran = getattr(result.result, "results", None) or []
     failed = failures((one.node.unique_id, str(one.status), one.message) for one in ran)
     if not failed:
-        return f"dbt did not start: {said_by_dbt(str(result.exception))}"
+        return f"dbt cannot build: {said_by_dbt(str(result.exception))}"
     queries = {
         one.node.name: one.node.compiled_path
         for one in ran

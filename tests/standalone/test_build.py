@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from include.settings import PROJECT_ROOT, Settings
+from include.settings import DBT_PROJECT_DIR, PROJECT_ROOT, Settings
 from include.warehouse.duckdb import DuckDBWarehouse
-from standalone.build import run_build
+from standalone.build import BuildError, run_build
 from standalone.sample_data.generator import generate
 from tests.dbt.dbt_project import OUR_VARIABLES, Rows, keep_some, make_project, write
 from tests.dbt.money import expected_lines, read
@@ -144,6 +144,55 @@ def test_too_many_bad_rows_stop_it_with_the_test_and_its_sentence(
     assert after == before
 
 
+@pytest.fixture
+def project(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A dbt project of one table, on a warehouse of its own."""
+    only(monkeypatch, LOCAL_DIR=str(tmp_path / "local"), DUCKDB_PATH=str(tmp_path / "shop.duckdb"))
+    project = tmp_path / "project"
+    (project / "models").mkdir(parents=True)
+    (project / "tests").mkdir()
+    shutil.copy(DBT_PROJECT_DIR / "profiles.yml", project)
+    (project / "dbt_project.yml").write_text("name: small\nprofile: marketing_insights\n")
+    (project / "models" / "customers.sql").write_text("select * from raw.customers")
+    return project
+
+
+def only(monkeypatch: pytest.MonkeyPatch, **variables: str) -> None:
+    """Set just these of the variables that the product reads."""
+    for name in [name for name in os.environ if name.startswith(OUR_VARIABLES)]:
+        monkeypatch.delenv(name)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+
+
+def test_each_failed_node_is_named_with_what_dbt_said(project: Path, folder: Path) -> None:
+    (project / "models" / "broken.sql").write_text("select no_such_column from raw.customers")
+    (project / "tests" / "nobody.sql").write_text("select * from {{ ref('customers') }} limit 3")
+
+    with pytest.raises(BuildError) as told:
+        run_build(Settings(source_location=str(folder / "my shop")), Console(quiet=True), project)
+
+    message = str(told.value)
+    assert re.search(r"  broken: .*no_such_column", message)
+    assert "  nobody: Got 3 results, configured to fail if != 0." in message
+    (query_file,) = re.findall(r"its query: (\S+)", message)
+    assert "limit 3" in Path(query_file).read_text()
+
+
+def test_a_project_that_does_not_parse_is_told_in_one_sentence(project: Path, folder: Path) -> None:
+    (project / "models" / "orphan.sql").write_text("select * from {{ ref('nowhere') }}")
+
+    with pytest.raises(BuildError, match=r"dbt cannot build: .*nowhere"):
+        run_build(Settings(source_location=str(folder / "my shop")), Console(quiet=True), project)
+
+
+def test_snowflake_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WAREHOUSE", "snowflake")
+
+    with pytest.raises(BuildError, match="unset WAREHOUSE"):
+        run_build(Settings(), Console(quiet=True))
+
+
 def test_a_file_that_cannot_be_read_stops_it_before_dbt(build: Build, folder: Path) -> None:
     shutil.copytree(folder / "my shop", folder / "broken")
     with (folder / "broken" / "Tax_amount.csv").open("a") as file:
@@ -166,10 +215,7 @@ def test_a_folder_that_is_not_there_is_named(build: Build, folder: Path) -> None
 def test_the_seed_in_use_gives_the_segments_unless_it_is_another_shops(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in [name for name in os.environ if name.startswith(OUR_VARIABLES)]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("LOCAL_DIR", str(tmp_path / "local"))
-    monkeypatch.setenv("DUCKDB_PATH", str(tmp_path / "shop.duckdb"))
+    only(monkeypatch, LOCAL_DIR=str(tmp_path / "local"), DUCKDB_PATH=str(tmp_path / "shop.duckdb"))
     project = make_project(tmp_path / "tree")
     settings = Settings(source_location=str(folder / "my shop"))
     customers = read(folder / "my shop" / "CustomersData.csv")
