@@ -20,11 +20,11 @@ CHECK := docker compose --project-name marketing-check --env-file $(CHECK_ENV)
 ASTRO_URL = https://github.com/astronomer/astro-cli/releases/download/v$(ASTRO_VERSION)/astro_$(ASTRO_VERSION)_linux_amd64.tar.gz
 ASTRO := $(or $(shell command -v astro),$(LOCAL_DIR)/bin/astro)
 
-export LOCAL_DIR
+export LOCAL_DIR DATA_DIR
 # One environment for every command below; `source .local/env.sh` gives a shell the same.
 RUN := $(BIN)/python -m standalone
 
-.PHONY: help setup demo up down test lint format bench lock manifest clean chromium kafka \
+.PHONY: help setup build demo up down test lint format bench lock manifest clean chromium kafka \
 	check parse docs slim secrets audit actionlint env images containers push deploy
 
 help:  ## List the commands
@@ -42,11 +42,14 @@ setup: $(VENV)/.installed manifest  ## Install everything that is pinned, under 
 manifest: $(VENV)/.installed
 	@$(RUN) manifest
 
+build: $(VENV)/.installed  ## Load files and build tested tables, without Airflow and Kafka [DATA_DIR=path] [DUCKDB_PATH=file]
+	@$(RUN) build --scale $(SCALE)
+
 demo: setup kafka  ## Run the whole product once and print a summary [DATA_DIR=path] [SCALE=n]
-	@$(RUN) demo --scale $(SCALE) $(if $(DATA_DIR),--data-dir $(DATA_DIR))
+	@$(RUN) demo --scale $(SCALE)
 
 up: setup kafka  ## Start the stack and keep it running: UI on http://localhost:8080 [FEEDS=live]
-	@$(RUN) up $(if $(DATA_DIR),--data-dir $(DATA_DIR)) --scale $(SCALE)
+	@$(RUN) up --scale $(SCALE)
 
 down:  ## Stop what `make up` started
 	@$(RUN) down

@@ -13,12 +13,13 @@ from include.ingestion.loader import ingest
 from include.settings import DBT_PROJECT_DIR, Settings
 from include.warehouse.duckdb import DuckDBWarehouse
 from standalone.environment import VENV_BIN, airflow_environment, sample_data_dir
+from standalone.errors import StandaloneError
 from standalone.sample_data.generator import generate
 
 WAREHOUSE = "marketing_insights.duckdb"  # the file's name is the database's name in a manifest
 
 
-class StateError(RuntimeError):
+class StateError(StandaloneError):
     """There is no state to compare with, or dbt failed; the message says which and, where known, why."""
 
 

@@ -7,12 +7,13 @@ from pathlib import Path
 
 from include.settings import DBT_PROJECT_DIR, Settings
 from standalone.environment import VENV_BIN, airflow_environment
+from standalone.errors import StandaloneError
 
-# What dbt writes itself, which says nothing about a changed model.
+# Written by dbt itself: says nothing about a changed model.
 _WRITTEN_BY_DBT = {"target", "logs", "dbt_packages", ".user.yml"}
 
 
-class ManifestError(RuntimeError):
+class ManifestError(StandaloneError):
     """`dbt parse` failed; the message is dbt's own output."""
 
 

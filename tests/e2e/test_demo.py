@@ -40,7 +40,7 @@ RUN_ELSEWHERE = {
     "make test": "runs this test",
     "airflow backfill create": "needs the schedule of a stack that is up: tests/e2e/test_airflow.py",
     "airflow dags test marketing_pipeline": "tests/e2e/test_airflow.py",
-    "python -m streaming_workers.producer": "runs for ever; the demo starts it",
+    "python -m streaming_workers.producer": "runs until it is stopped; the demo starts it",
     "python -m streaming_workers.consumer": "the same",
     "python -m streaming_workers.dead_letters list": "needs a broker: tests/streaming_workers",
     "python -m ml.train --features features.parquet": "needs a file of the user's: tests/ml/test_train.py",
@@ -134,6 +134,18 @@ def test_a_second_demo_prints_the_same_numbers_and_leaves_nothing_running(
     assert shown(first.stdout, "Dead letters") == 0
     assert re.search(r"^Newest price of bitcoin \(USD\) +[\d,]+\.\d\d at ", first.stdout, re.M)
     assert left_behind(local_dir) == []
+
+
+def test_a_build_without_airflow_gives_the_same_tables(demo: Demo, clone: Path, local_dir: Path) -> None:
+    """From a folder with a blank in its name, on the warehouse that the demo has left."""
+    before = sales(local_dir)[0][:2]
+    shutil.copytree(local_dir / "data" / "sample-1", clone / "my files")
+    done = demo("DATA_DIR=my files", command="build")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count(".csv unchanged") == 5
+    assert re.search(r"Tests: \d{2,} passed, 0 warned, 0 failed", done.stdout)
+    assert shown(done.stdout, "Champions (VIPs)") > 0
+    assert sales(local_dir)[0][:2] == before
 
 
 def test_a_failed_run_names_the_task_and_its_log(demo: Demo, local_dir: Path, tmp_path: Path) -> None:
