@@ -11,6 +11,7 @@ MANIFEST := include/dbt/target/manifest.json
 DATA_DIR ?=
 SCALE ?= 1
 STATE ?= $(LOCAL_DIR)/dbt-state
+SITE ?= $(LOCAL_DIR)/site
 IMAGE_TAG ?= local
 WAREHOUSE ?= duckdb
 AIRFLOW_IMAGE := marketing-insight-pipeline/airflow:$(IMAGE_TAG)
@@ -25,7 +26,7 @@ export LOCAL_DIR
 RUN := $(BIN)/python -m standalone
 
 .PHONY: help setup demo up down test lint format bench lock manifest clean chromium kafka \
-	check parse docs slim secrets audit actionlint env images containers push deploy
+	check parse docs state slim secrets audit actionlint env images containers push deploy
 
 help:  ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | sort | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -76,7 +77,11 @@ lint: $(VENV)/.installed  ## Check style, types and SQL
 parse: setup  ## Parse dbt for both warehouses and import every DAG, without credentials
 	@$(BIN)/python -m pytest -q tests/dags tests/dbt/test_dialects.py .astro/test_dag_integrity_default.py
 
-docs: setup  ## Build dbt on generated files; its docs and state end in STATE [STATE=folder]
+docs: state  ## Build the manual as a site, with dbt's docs, in .local/site
+	@DBT_DOCS=$(abspath $(STATE))/static_index.html $(BIN)/mkdocs build --strict --quiet --site-dir $(SITE)
+	@echo "Open $(SITE)/index.html"
+
+state: setup  ## Build dbt on generated files; manifest, warehouse and docs end in STATE [STATE=folder]
 	@$(RUN) state --state $(STATE)
 
 slim: setup  ## Build only the dbt models that differ from STATE, and their children [STATE=folder]
