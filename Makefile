@@ -78,7 +78,7 @@ parse: setup  ## Parse dbt for both warehouses and import every DAG, without cre
 	@$(BIN)/python -m pytest -q tests/dags tests/dbt/test_dialects.py .astro/test_dag_integrity_default.py
 
 docs: state  ## Build the manual as a site, with dbt's docs, in .local/site
-	@NO_MKDOCS_2_WARNING=1 DBT_DOCS=$(abspath $(STATE))/static_index.html $(BIN)/mkdocs build --strict --quiet --site-dir $(SITE)
+	@NO_MKDOCS_2_WARNING=1 DBT_DOCS=$(abspath $(STATE))/static_index.html $(BIN)/mkdocs build --strict --site-dir $(SITE)  # --quiet would hide the warnings from --strict
 	@echo "Open $(SITE)/index.html"
 
 state: setup  ## Build dbt on generated files; manifest, warehouse and docs end in STATE [STATE=folder]

@@ -345,6 +345,7 @@ def test_dependency_updates_are_configured_for_every_kind_of_pin() -> None:
         ("docker", "/streaming_workers"),
         ("docker-compose", "/"),
         ("maven", "/standalone/kafka"),
+        ("devcontainers", "/"),
         ("github-actions", "/"),
     }
     assert (ROOT / "standalone/kafka/pom.xml").read_text().count(kafka_version()) == 1
