@@ -44,7 +44,7 @@ def build_changes(settings: Settings, state: Path, project: Path = DBT_PROJECT_D
     there, as it does in production. Raises StateError.
     """
     if not (state / "manifest.json").is_file():
-        raise StateError(f"{state} has no manifest.json: run `make docs` on the branch to compare with")
+        raise StateError(f"{state} has no manifest.json: run `make state` on the branch to compare with")
     copy = settings.local_dir / "slim"
     copy.mkdir(parents=True, exist_ok=True)
     shutil.copy(state / WAREHOUSE, copy / WAREHOUSE)
