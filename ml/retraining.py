@@ -12,7 +12,7 @@ from include.warehouse import Warehouse
 from ml.features import FeaturesError, load_features
 from ml.registry import PARAMETERS_FILE, RegistryError, open_registry
 from ml.segmentation import SegmentationError
-from ml.train import train
+from ml.training import train
 
 log = logging.getLogger(__name__)
 

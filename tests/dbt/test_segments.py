@@ -20,7 +20,7 @@ from include.warehouse.duckdb import DuckDBWarehouse
 from ml import evaluation, reseed
 from ml.features import load_features
 from ml.registry import Registry, RegistryError, open_registry
-from ml.train import train
+from ml.training import train
 from standalone.sample_data.generator import generate
 from tests.dbt.dbt_project import WITHOUT_TESTS, Project, make_project, run_dbt
 

@@ -70,7 +70,12 @@ def test_customers_without_an_order_are_counted_and_left_out() -> None:
         (2, "monetary", -0.01, "column monetary is negative for customer 12002 in row 3 (-0.01)."),
         (3, "monetary", float("inf"), "column monetary is not finite for customer 12003 in row 4 (inf)."),
         (3, "monetary", "1e400", "column monetary is not finite for customer 12003 in row 4 (inf)."),
-        (3, "monetary", 2e12, "column monetary is above 1e+12 for customer 12003 in row 4 (2000000000000.0)."),
+        (
+            3,
+            "monetary",
+            2e12,
+            "column monetary is above 1e+12 for customer 12003 in row 4 (2000000000000.0).",
+        ),
         (
             4,
             "monetary",
@@ -99,7 +104,10 @@ def test_a_bad_value_is_refused_with_its_column_customer_and_row(
 @pytest.mark.parametrize(
     ("value", "problem"),
     [
-        ("9999679083512798001", "9999679083512798001 in row 9 is too large: the maximum is 9223372036854775807"),
+        (
+            "9999679083512798001",
+            "9999679083512798001 in row 9 is too large: the maximum is 9223372036854775807",
+        ),
         ("-12008", "-12008 in row 9 is too small: the minimum is 0"),
         ("12000", "12000 in row 9 has been in row 1 already"),
         ("12000.0", "12000.0 in row 9 has been in row 1 already"),
