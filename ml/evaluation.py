@@ -1,4 +1,4 @@
-"""How good a segmentation is: separation, stability, size, the choice of k, and who moved since the last one.
+"""How good a segmentation is: separation, stability, size, the choice of k, and migrations.
 
 Above EVALUATION_CUSTOMERS customers the figures that need refits or distances between customers come from a
 seeded random sample of that size.
@@ -30,7 +30,7 @@ SELECTION_REFITS, SELECTION_N_INIT = 5, 5
 
 @dataclass(frozen=True)
 class Stability:
-    """Adjusted Rand indexes of refits against the model: 1 is the same segments, 0 is chance."""
+    """Adjusted Rand indexes of `refits` refits against the model: 1 is the same segments, 0 is chance."""
 
     mean: float
     worst: float

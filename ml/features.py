@@ -20,7 +20,7 @@ FEATURES_TABLE = "staging.int_customer_features"
 Floats = npt.NDArray[np.float64]
 
 MAX_ID = 2**63 - 1  # the warehouse's bigint
-MAX_VALUE = 1e12  # far above any customer; 100,000 customers like that still add up in whole cents (int64)
+MAX_VALUE = 1e12  # far above any customer; 90,000 such customers still add up in whole cents (int64)
 _FIRST_INEXACT_FLOAT = 2**53
 _WHOLE_NUMBER = r"[+-]?[0-9]+(?:\.0+)?"
 _LEADING_ZERO = r"[+-]?0[0-9]"

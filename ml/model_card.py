@@ -49,8 +49,8 @@ def write_card(
         "## Gate",
         _gate(gate),
         "## Choice of k",
-        "Five segments are a business choice: each has a name and a campaign of its own. Statistics alone"
-        " would often take fewer.",
+        "Five segments are a business choice: each has a name and a campaign of its own. Other k are for"
+        " comparison.",
         _table(list(selection.columns), [_cells(row) for row in selection.itertuples(index=False)]),
         _picture("selection", "Inertia, silhouette and stability over k"),
         "## Customers who moved since the version before",

@@ -28,12 +28,12 @@ def main(
     *,
     features: Annotated[Path, typer.Option(help="Features of the customers, .csv or .parquet.")],
     output: Annotated[str, typer.Option(help="Folder or URI of the registry; default: ML_REGISTRY.")] = "",
-    seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of every random draw.")] = 0,
     k: Annotated[int, typer.Option(help="Number of segments; the names are made for 5.")] = DEFAULT_K,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Train and judge, but promote nothing.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Promote whatever the gate says; recorded.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Promote even if the gate fails; recorded.")] = False,
 ) -> None:
-    """Train the customer segments and print them; exit 1 where the gate fails, 2 on unusable input."""
+    """Train the customer segments and print them; exit 1 if the gate fails, 2 on unusable input."""
     registry = open_registry(output)
     try:
         training = train(read_features(features), registry, k=k, seed=seed, dry_run=dry_run, force=force)

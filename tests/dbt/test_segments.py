@@ -169,7 +169,7 @@ def test_the_bulk_loader_fills_the_same_table(trained: Trained) -> None:
     )
     by_dbt, types = trained.seeded(), trained.shop.query(columns)
     trained.shop.query("drop table analytics.customer_segments cascade")
-    trained.reseed(largest_seed=10)
+    trained.reseed(max_seed_rows=10)
     assert (trained.seeded(), trained.shop.query(columns)) == (by_dbt, types)
 
 
