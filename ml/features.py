@@ -153,7 +153,7 @@ def _customer_ids(ids: "pd.Series[Any]", source: str, min_id: int) -> "pd.Series
     numbers = exact.astype("int64")
     repeated = numbers.duplicated()
     if repeated.any():
-        first = (numbers == numbers[repeated.idxmax()]).idxmax()
+        first = numbers.isin(numbers[repeated].head(1)).idxmax()
         _refuse_id(ids, repeated, source, f"has been in row {first} already")
     return numbers
 

@@ -32,7 +32,7 @@ class ModelFeature:
     """How a feature enters the model: log1p(value / unit), standardised, times weight.
 
     Well above the unit the logarithm dampens a feature (a giant order moves no centroid), well below it is
-    all but linear. The weight is the feature's say in the distance between customers.
+    all but linear. The weight scales the feature's part in the distance between customers.
     """
 
     name: str

@@ -98,7 +98,7 @@ def train(
 
 
 def _parameters(model: SegmentModel, features: CustomerFeatures, evaluated: Evaluation) -> dict[str, Any]:
-    """Return what is needed to train the same model once more."""
+    """Return what identifies the training: with the same data it gives the same model."""
     return {
         "k": model.n_clusters,
         "seed": model.random_state,

@@ -145,7 +145,7 @@ def test_a_bad_id_in_a_parquet_file_is_refused_with_its_row(
     tmp_path: Path, dtype: str, value: Any, problem: str
 ) -> None:
     frame = made_up_customers(50).sort_values("customer_id", ignore_index=True)
-    frame["customer_id"] = frame["customer_id"].astype(dtype)
+    frame = frame.astype({"customer_id": dtype})
     frame.loc[0, "customer_id"] = value
     frame.to_parquet(tmp_path / "shop.parquet")
 
@@ -164,8 +164,7 @@ def test_a_large_id_keeps_every_digit(tmp_path: Path, value: str) -> None:
 
 @pytest.mark.parametrize("kind", ["bool", "datetime64[s]"])
 def test_a_column_of_another_type_is_not_taken_for_numbers(tmp_path: Path, kind: str) -> None:
-    frame = made_up_customers(50)
-    frame["monetary"] = frame["monetary"].astype("int64").astype(kind)
+    frame = made_up_customers(50).astype({"monetary": "int64"}).astype({"monetary": kind})
     frame.to_parquet(tmp_path / "shop.parquet")
 
     with pytest.raises(FeaturesError, match="column monetary has a value that is no number for customer"):
@@ -175,7 +174,7 @@ def test_a_column_of_another_type_is_not_taken_for_numbers(tmp_path: Path, kind:
 def test_money_of_the_warehouses_own_type_is_read(tmp_path: Path) -> None:
     """`write_parquet` of DuckDB keeps DECIMAL."""
     frame = made_up_customers(50)
-    decimals = frame.assign(monetary=[Decimal(f"{one:.2f}") for one in frame["monetary"]])
+    decimals = frame.assign(monetary=frame["monetary"].map(lambda one: Decimal(f"{one:.2f}")))
     decimals.to_parquet(tmp_path / "shop.parquet")
 
     found = read_features(tmp_path / "shop.parquet")
