@@ -28,19 +28,17 @@ from include.ingestion.loader import ingest
 from include.ingestion.quality import check_raw_tables
 from include.settings import DBT_PROJECT_DIR, Settings
 from include.warehouse import Warehouse, get_warehouse
+from ml.seed import COLUMNS, ensure_seed
 from standalone.errors import StandaloneError
-from standalone.manifest import ensure_seed
 from standalone.progress import Show, progress
 from standalone.summary import Stage, Summary, read_warehouse
 
 # Rows of the seed in use whose customer is not in the shop's file.
-_STRANGERS = """
+_STRANGERS = f"""
 select count(*)
-from read_csv(?, header = true, columns = {
-    'customer_id': 'bigint', 'segment_id': 'integer', 'segment_name': 'varchar', 'model_version': 'varchar'
-}) as seeded
+from read_csv(?, header = true, columns = {COLUMNS}) as seeded
 anti join raw.customers as shop on seeded.customer_id = try_cast(shop.customerid as bigint)
-"""
+"""  # noqa: S608 (our names)
 
 
 class BuildError(StandaloneError):
