@@ -38,7 +38,7 @@ def start_producer_first(group: DbtTaskGroup, after: Operator | None) -> None:
     """Let the nodes' tasks start when dbt has ended, well or badly, but not when it could not start.
 
     Beside a running producer each of them would start twice (once to find nothing yet), and `airflow dags
-    test`, which runs one task at a time, would wait for ever for a producer whose turn never comes.
+    test`, which runs one task at a time, would never get to the producer that they wait for.
     """
     producer = producer_of(group)
     for root in list(group.get_roots()):

@@ -1,7 +1,7 @@
 """`airflow scheduler` that imports what every task needs before it forks its workers.
 
 LocalExecutor forks a process for each task. Without this, each of them imports Cosmos and Airflow's task
-runner anew: 0.5 s of processor time a task, most of the run on a small machine. Only installed packages are
+runner again: 0.5 s of processor time a task, most of the run on a small machine. Only installed packages are
 imported here, never this project's own modules: an edited file must count from the next task on.
 """
 

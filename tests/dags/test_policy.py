@@ -96,7 +96,7 @@ def test_tasks_retry_with_back_off(dag: DAG) -> None:
 
 
 def test_tasks_that_write_share_the_warehouse_pool(dag: DAG) -> None:
-    """DuckDB lets in one writer; the tasks that only watch dbt stay outside."""
+    """DuckDB has one writer; the tasks that only watch dbt stay outside."""
     for task in dag.tasks:
         assert (task.pool == "warehouse") is _writes(task), task.task_id
 

@@ -53,7 +53,7 @@ def mails(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[list[str], Ema
 
 
 class FailedTask:
-    """A task instance of a run, as far as the callbacks look at it."""
+    """A task instance of a run, as far as the callbacks read it."""
 
     def __init__(self, task_id: str) -> None:
         self.task_id = task_id

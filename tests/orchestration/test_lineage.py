@@ -8,7 +8,7 @@ VARIABLES = ("OPENLINEAGE_URL", "OPENLINEAGE_CONFIG", "AIRFLOW__OPENLINEAGE__TRA
 
 @pytest.fixture(autouse=True)
 def nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the variables; under pytest the provider reads them anew each time."""
+    """Without the variables; under pytest the provider reads them each time."""
     for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
 
