@@ -34,6 +34,6 @@ COPY --chown=astro:0 . .
 # customers, so the seed of their segments is empty in it.
 ARG WAREHOUSE=duckdb
 WORKDIR /usr/local/airflow/include/dbt
-RUN echo 'customer_id,segment_id,segment_name,model_version' > seeds/customer_segments.csv
+RUN python -m ml.seed
 RUN dbt --quiet parse
 WORKDIR /usr/local/airflow

@@ -11,6 +11,7 @@ MANIFEST := include/dbt/target/manifest.json
 DATA_DIR ?=
 SCALE ?= 1
 STATE ?= $(LOCAL_DIR)/dbt-state
+SITE ?= $(LOCAL_DIR)/site
 IMAGE_TAG ?= local
 WAREHOUSE ?= duckdb
 AIRFLOW_IMAGE := marketing-insight-pipeline/airflow:$(IMAGE_TAG)
@@ -20,15 +21,15 @@ CHECK := docker compose --project-name marketing-check --env-file $(CHECK_ENV)
 ASTRO_URL = https://github.com/astronomer/astro-cli/releases/download/v$(ASTRO_VERSION)/astro_$(ASTRO_VERSION)_linux_amd64.tar.gz
 ASTRO := $(or $(shell command -v astro),$(LOCAL_DIR)/bin/astro)
 
-export LOCAL_DIR
+export LOCAL_DIR DATA_DIR
 # One environment for every command below; `source .local/env.sh` gives a shell the same.
 RUN := $(BIN)/python -m standalone
 
-.PHONY: help setup demo up down test lint format bench lock manifest clean chromium kafka \
-	check parse docs slim secrets audit actionlint env images containers push deploy
+.PHONY: help setup build demo up down test lint format bench lock manifest clean chromium kafka \
+	check parse docs state slim secrets audit actionlint env images containers push deploy release-check release
 
 help:  ## List the commands
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | sort | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | sort | awk -F'\t' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 $(VENV)/.installed: requirements.txt requirements-dev.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -42,11 +43,14 @@ setup: $(VENV)/.installed manifest  ## Install everything that is pinned, under 
 manifest: $(VENV)/.installed
 	@$(RUN) manifest
 
+build: $(VENV)/.installed  ## Load files and build tested tables, without Airflow and Kafka [DATA_DIR=path] [DUCKDB_PATH=file]
+	@$(RUN) build --scale $(SCALE)
+
 demo: setup kafka  ## Run the whole product once and print a summary [DATA_DIR=path] [SCALE=n]
-	@$(RUN) demo --scale $(SCALE) $(if $(DATA_DIR),--data-dir $(DATA_DIR))
+	@$(RUN) demo --scale $(SCALE)
 
 up: setup kafka  ## Start the stack and keep it running: UI on http://localhost:8080 [FEEDS=live]
-	@$(RUN) up $(if $(DATA_DIR),--data-dir $(DATA_DIR)) --scale $(SCALE)
+	@$(RUN) up --scale $(SCALE)
 
 down:  ## Stop what `make up` started
 	@$(RUN) down
@@ -77,7 +81,11 @@ lint: $(VENV)/.installed  ## Check style, types and SQL
 parse: setup  ## Parse dbt for both warehouses and import every DAG, without credentials
 	@$(BIN)/python -m pytest -q tests/dags tests/dbt/test_dialects.py .astro/test_dag_integrity_default.py
 
-docs: setup  ## Build dbt on generated files; its docs and state end in STATE [STATE=folder]
+docs: state  ## Build the manual as a site, with dbt's docs, in .local/site
+	@NO_MKDOCS_2_WARNING=1 DBT_DOCS=$(abspath $(STATE))/static_index.html $(BIN)/mkdocs build --strict --site-dir $(SITE)  # --quiet would hide the warnings from --strict
+	@echo "Open $(SITE)/index.html"
+
+state: setup  ## Build dbt on generated files; manifest, warehouse and docs end in STATE [STATE=folder]
 	@$(RUN) state --state $(STATE)
 
 slim: setup  ## Build only the dbt models that differ from STATE, and their children [STATE=folder]
@@ -132,6 +140,19 @@ $(LOCAL_DIR)/bin/astro:
 	@curl --fail --silent --show-error --location --output $@.tar.gz $(ASTRO_URL)
 	@echo "$(ASTRO_SHA256)  $@.tar.gz" | sha256sum --check --quiet
 	@tar --extract --gzip --file $@.tar.gz --directory $(@D) astro && rm $@.tar.gz
+
+# A section of the changelog is the notes of its release.
+NOTES = awk '/^\#\# /{found = $$2 == version} found && !/^\#\# /' version="$(TAG:v%=%)" CHANGELOG.md
+VERSION = $(shell sed -n 's/^version = "\(.*\)"$$/\1/p' pyproject.toml)
+release-check:  ## Check TAG against the version, the changelog and CI of the commit (needs gh) TAG=v1.2.3
+	@test "$(TAG)" = "v$(VERSION)" || { echo "TAG is $(TAG), pyproject.toml has the version $(VERSION)" >&2; exit 2; }
+	@$(NOTES) | grep -q '[^[:space:]]' || { echo "CHANGELOG.md has no section of $(VERSION)" >&2; exit 2; }
+	@commit=$$(git rev-parse HEAD) && green=$$(gh run list --workflow ci.yml --branch main --event push \
+		--commit "$$commit" --status success --json databaseId --jq length) && [ "$$green" -gt 0 ] || \
+		{ echo "CI is not green for $$commit on main: when it is, run this job again" >&2; exit 2; }
+
+release: release-check  ## Make the GitHub release of TAG, with notes from the changelog (needs gh) TAG=v1.2.3
+	@$(NOTES) | gh release create "$(TAG)" --verify-tag --title "$(TAG)" --notes-file -
 
 bench: setup kafka  ## Measure speed, as ratios of one run
 	@$(BIN)/python -m tests.bench $(ARGS)

@@ -1,19 +1,19 @@
 """
 ### Segment retraining
 
-Fits the customer segments again, and uses the new segments only if they can be trusted.
+Refits the customer segments, and uses the new version only if it passes the gate.
 
-1. **features**: dbt computes what each customer's orders say up to the as-of date.
+1. **features**: dbt computes each customer's features up to the as-of date.
 2. **fit**: K-means, its clusters named after the five archetypes; the version goes into the registry with
    its metrics, plots and model card.
 3. **gate**: separation, smallest segment, stability, and customers who would change segment. A version that
-   misses a limit fails here with the figures; it stays in the registry, and the segments in use stay.
+   misses a limit fails here with the figures; it is kept, and the segments in use do not change.
 4. **register**: the version becomes the current one.
 5. **reseed**: its segments are written and loaded as the dbt seed `customer_segments`.
 6. **segment_marts**, **publish**: `fct_customer_segments`, RFM scores, migrations, each tested; an asset.
 
-Runs when `fct_sales` is new, weekly, and by hand: with another k or as-of date, as a dry run (which ends at
-the gate), or with force, which lets a rejected version through and is recorded. Every task can be cleared.
+Runs when `fct_sales` is updated, weekly, and by hand: with another k or as-of date, as a dry run (which ends
+at the gate), or with force, which promotes a rejected version and is recorded. Every task can be cleared.
 """
 
 from typing import Any
@@ -34,9 +34,9 @@ DATE: dict[str, Any] = {"type": ["null", "string"], "format": "date"}
     tags=["ml", "dbt"],
     params={
         "k": Param(5, type="integer", minimum=2, maximum=10, description="Number of segments."),
-        "as_of_date": Param(None, **DATE, description="Day recency counts from; empty: the newest sale."),
-        "dry_run": Param(False, type="boolean", description="Train and judge, but use nothing of it."),
-        "force": Param(False, type="boolean", description="Use it whatever the gate says; recorded."),
+        "as_of_date": Param(None, **DATE, description="As-of date of recency; empty: the latest order."),
+        "dry_run": Param(False, type="boolean", description="Train and judge, but promote nothing."),
+        "force": Param(False, type="boolean", description="Promote even if the gate fails; recorded."),
     },
 )
 def segment_retraining() -> None:

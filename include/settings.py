@@ -21,10 +21,12 @@ class Settings(BaseSettings):
     local_dir: Path = Field(
         PROJECT_ROOT / ".local", description="Folder of all run-time state on this machine."
     )
-    warehouse: Literal["duckdb", "snowflake"] = Field("duckdb", description="Where the tables live.")
+    warehouse: Literal["duckdb", "snowflake"] = Field(
+        "duckdb", description="Warehouse that holds all tables."
+    )
     duckdb_path: Path = Field(
         Path(),
-        description="DuckDB file; default: warehouse/marketing_insights.duckdb in local_dir.",
+        description="DuckDB file; default: warehouse/marketing_insights.duckdb in LOCAL_DIR.",
         validate_default=True,
     )
     source_location: str = Field(
@@ -33,54 +35,69 @@ class Settings(BaseSettings):
     )
     pipeline_schedule: str = Field(
         "0 0 * * *",
-        description="Cron of the daily batch in UTC; midnight makes an interval a day. 'none': by hand only.",
+        description="Cron of marketing_pipeline, UTC; its data intervals follow from it. 'none': manual.",
     )
     streaming_schedule: str = Field(
         "0 * * * *",
-        description="Cron of the streaming marts in UTC, on the hour as they are. 'none': by hand only.",
+        description="Cron of streaming_marts, UTC; the marts are hourly. 'none': manual.",
     )
     retraining_schedule: str = Field(
         "0 3 * * 0",
-        description="Cron of the segments' retraining in UTC, beside each new fct_sales. 'none': that only.",
+        description="Cron of segment_retraining, UTC, besides each update of fct_sales. 'none': only those.",
     )
     segments_seed_file: Path = Field(
         DBT_PROJECT_DIR / "seeds" / "customer_segments.csv",
-        description="Copy of the segments in use, for whoever runs dbt seed by hand.",
+        description="File that training writes the segments in use to, for a manual dbt seed.",
     )
     max_rejected_share: float = Field(
-        0.05, ge=0, le=1, description="Largest share of a dataset's rows that may go to quarantine."
+        0.05,
+        ge=0,
+        le=1,
+        description="A dbt test fails if a larger share of a data set's rows is in quarantine.",
     )
     max_price_age_minutes: int = Field(
-        60, gt=0, description="The streaming marts wait where no price was stored for longer than this."
+        60, gt=0, description="The gate of streaming_marts fails if no price was stored for longer than this."
     )
     max_news_age_minutes: int = Field(
-        1440, gt=0, description="The same for the news, which stay away for hours at night."
+        1440,
+        gt=0,
+        description="The gate fails if no news event was stored for longer; at night none come for hours.",
     )
     max_stream_lag: int = Field(
-        10_000, ge=0, description="Most messages of a topic that may wait in Kafka when the marts are built."
+        10_000,
+        ge=0,
+        description="The gate of streaming_marts fails at a higher consumer lag of a topic, in messages.",
     )
     airflow_port: int = Field(
         8080, gt=0, lt=65536, description="Port of the Airflow UI and API on this machine."
     )
     feeds: Literal["simulator", "live", "none"] = Field(
         "simulator",
-        description="What the local stack streams: made-up feeds, the real ones, or nothing.",
+        description="Feeds of the local stack: simulated, the real APIs, or no streaming at all.",
     )
     simulator_port: int = Field(
-        8094, gt=0, lt=65536, description="Port of the simulated feeds on this machine."
+        8094, gt=0, lt=65536, description="Port of the feed simulator on this machine."
     )
     kafka_port: int = Field(
-        9092, gt=0, lt=65535, description="Port of the local Kafka broker; its controller takes the next one."
+        9092,
+        gt=0,
+        lt=65535,
+        description="Port of the local Kafka broker; its controller listens on the next one.",
     )
-    alert_after_minutes: int = Field(60, gt=0, description="A run that takes longer raises a deadline alert.")
+    alert_after_minutes: int = Field(
+        60,
+        gt=0,
+        description="A run that takes longer raises an alert of the kind deadline_missed and goes on.",
+    )
     alert_webhook_url: SecretStr | None = Field(
-        None, description="Gets each alert as a POST of a JSON object, beside the log."
+        None, description="Receives each alert as a POST of a JSON object."
     )
     alert_slack_webhook_url: SecretStr | None = Field(
-        None, description="Slack's incoming webhook (or one like it) for the alerts."
+        None, description="Receives each alert as a Slack message: an incoming webhook or a compatible one."
     )
     alert_email_to: str = Field(
-        "", description="Addresses for the alerts, with commas; sent by the connection smtp_default."
+        "",
+        description="Recipients of each alert, comma-separated; sent through the connection smtp_default.",
     )
 
     @field_validator("local_dir")
@@ -117,28 +134,29 @@ class SnowflakeSettings(BaseSettings):
     private_key_path: Path | None = Field(None, description="PEM file of the user's private key (PKCS 8).")
     private_key_passphrase: SecretStr | None = Field(None, description="Passphrase of the private key.")
     password: SecretStr | None = Field(
-        None, description="Password, for trials only; a private key is preferred."
+        None, description="Password, for trials; ignored if a private key is set."
     )
     transformer_role: str = Field(
         "TRANSFORMER", validation_alias="SNOWFLAKE_ROLE", description="Role of dbt, training and reseeding."
     )
     transformer_warehouse: str = Field(
-        "TRANSFORMING", validation_alias="SNOWFLAKE_WAREHOUSE", description="Virtual warehouse of the same."
+        "TRANSFORMING", validation_alias="SNOWFLAKE_WAREHOUSE", description="Virtual warehouse of that role."
     )
     loader_role: str = Field("LOADER", description="Role that loads files and streams.")
-    loader_warehouse: str = Field("LOADING", description="Virtual warehouse of the same.")
+    loader_warehouse: str = Field("LOADING", description="Virtual warehouse of that role.")
     database: str = Field(
-        SNOWFLAKE_DATABASE, description="Database of all schemas; unset: that of the connection, if any."
+        SNOWFLAKE_DATABASE,
+        description="Database of all schemas; unset: the one in Airflow's connection, if it names one.",
     )
     statement_timeout_seconds: int = Field(
-        3600, gt=0, description="A statement that takes longer is cancelled; 604800, a week, is the most."
+        3600, gt=0, description="Snowflake cancels a statement that takes longer; maximum 604800, a week."
     )
-    host: str | None = Field(None, description="Host name where it does not follow from the account.")
+    host: str | None = Field(None, description="Host name; default: derived from the account.")
     port: int | None = Field(None, gt=0, lt=65536, description="Port; default 443.")
-    protocol: str | None = Field(None, description="http for a test double; default https.")
+    protocol: str | None = Field(None, description="Protocol, for a test double; default https.")
 
     def database_of(self, connection: str | None) -> str:
-        """Return the database to use where a connection may name one: what is set here comes first."""
+        """Return the database to use: the one set here, else the connection's, else the default."""
         return self.database if "database" in self.model_fields_set or not connection else connection
 
     def endpoint(self) -> dict[str, Any]:
@@ -148,7 +166,7 @@ class SnowflakeSettings(BaseSettings):
 
 
 def uses_airflow_connection(settings: Settings) -> bool:
-    """Return whether Airflow's connection leads to the warehouse: on Snowflake without SNOWFLAKE_ACCOUNT."""
+    """Return whether credentials come from Airflow's connection: on Snowflake without SNOWFLAKE_ACCOUNT."""
     return settings.warehouse == "snowflake" and not SnowflakeSettings().account
 
 

@@ -1,10 +1,12 @@
-"""How good a segmentation is: separation, stability, size, the choice of k, and who moved since the last one.
+"""How good a segmentation is: separation, stability, size, the choice of k, and migrations.
 
 Above EVALUATION_CUSTOMERS customers the figures that need refits or distances between customers come from a
 seeded random sample of that size.
 """
 
-from collections.abc import Hashable, Iterable, Mapping
+import time
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -16,18 +18,19 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from ml.archetypes import ARCHETYPES, FIGURES, Archetype
 from ml.features import AVERAGE_ORDER_VALUE, FREQUENCY, MONETARY
-from ml.segmentation import MAX_K, MIN_K, SegmentModel, check_segmentable, fit_pipeline, fit_segments, predict
+from ml.gate import GateFigures
+from ml.segmentation import MAX_K, MIN_CUSTOMERS_PER_SEGMENT, MIN_K, SegmentModel
 
 EVALUATION_CUSTOMERS = 5_000
 BOOTSTRAP_REFITS = 50
-BOOTSTRAP_STARTS = 10
+BOOTSTRAP_N_INIT = 10
 SEEDS = 20
-SELECTION_REFITS, SELECTION_STARTS = 5, 5
+SELECTION_REFITS, SELECTION_N_INIT = 5, 5
 
 
 @dataclass(frozen=True)
 class Stability:
-    """Adjusted Rand indexes of refits against the model: 1 is the same segments, 0 is chance."""
+    """Adjusted Rand indexes of `refits` refits against the model: 1 is the same segments, 0 is chance."""
 
     mean: float
     worst: float
@@ -49,6 +52,73 @@ class Migrations:
     moves: pd.DataFrame
 
 
+@dataclass(frozen=True)
+class Evaluation:
+    """All that is known of a model before the gate judges it; `migrations` is None for a first version.
+
+    `summary` is that of summarize_segments, `selection` of selection_table, `projection` of project.
+    """
+
+    summary: pd.DataFrame
+    stability: Stability
+    seed_agreement: float
+    silhouette: float
+    selection: pd.DataFrame
+    projection: pd.DataFrame
+    migrations: Migrations | None
+
+    def figures(self) -> GateFigures:
+        """Return what the gate judges."""
+        return GateFigures(
+            silhouette=self.silhouette,
+            smallest_segment_share=float(self.summary["customer_share"].min()),
+            mean_stability=self.stability.mean,
+            worst_stability=self.stability.worst,
+            seed_agreement=self.seed_agreement,
+            migration_share=self.migrations.share if self.migrations else None,
+            untrue_names=tuple(untrue_names(self.summary)),
+        )
+
+
+def evaluate(
+    model: SegmentModel,
+    customers: pd.DataFrame,
+    before: "pd.Series[int] | None",
+    seconds: dict[str, float],
+) -> Evaluation:
+    """Evaluate a model on the customers that it was fitted to; `before` is the last version's segment_id.
+
+    Each step adds its wall-clock time to `seconds`.
+    """
+    k, seed = model.n_clusters, model.random_state
+    sample = evaluation_sample(customers, seed)
+    with measured(seconds, "bootstrap"):
+        stability = bootstrap_stability(sample, model.labels_.loc[sample.index], k, seed=seed)
+    with measured(seconds, "seeds"):
+        agreement = seed_agreement(sample, k)
+    with measured(seconds, "silhouette"):
+        separation = silhouette(model, sample)
+    with measured(seconds, "choice of k"):
+        selection = selection_table(sample, seed)
+    return Evaluation(
+        summary=summarize_segments(model, customers, model.labels_),
+        stability=stability,
+        seed_agreement=agreement,
+        silhouette=separation,
+        selection=selection,
+        projection=project(model, sample),
+        migrations=compare(before, model.labels_) if before is not None else None,
+    )
+
+
+@contextmanager
+def measured(seconds: dict[str, float], step: str) -> Iterator[None]:
+    """Note the wall-clock time of a step."""
+    start = time.perf_counter()
+    yield
+    seconds[step] = time.perf_counter() - start
+
+
 def evaluation_sample(customers: pd.DataFrame, seed: int) -> pd.DataFrame:
     """Return all customers, or EVALUATION_CUSTOMERS of them, in order of customer_id."""
     if len(customers) <= EVALUATION_CUSTOMERS:
@@ -58,7 +128,7 @@ def evaluation_sample(customers: pd.DataFrame, seed: int) -> pd.DataFrame:
 
 def silhouette(model: SegmentModel, customers: pd.DataFrame) -> float:
     """Return the mean silhouette (-1 to 1) of a sample's segments; 0 where all are in one segment."""
-    labels = model.assign(customers)
+    labels = model.predict(customers)
     if (labels == labels.iloc[0]).all():
         return 0.0
     with threadpool_limits(1):
@@ -72,7 +142,7 @@ def bootstrap_stability(
     *,
     seed: int,
     refits: int | None = None,
-    starts: int = BOOTSTRAP_STARTS,
+    n_init: int = BOOTSTRAP_N_INIT,
 ) -> Stability:
     """Compare `labels` with those of models refitted to as many customers drawn with replacement.
 
@@ -83,15 +153,15 @@ def bootstrap_stability(
     refits = refits or BOOTSTRAP_REFITS
     for refit in range(refits):
         drawn = customers.iloc[random.integers(0, len(customers), len(customers))]
-        refitted = fit_pipeline(drawn, k, seed=seed + refit, starts=starts)
-        indexes.append(adjusted_rand_score(labels, predict(refitted, customers)))
+        refitted = SegmentModel(k, n_init=n_init, random_state=seed + refit).fit_resample(drawn)
+        indexes.append(adjusted_rand_score(labels, refitted.predict(customers)))
     return Stability(float(np.mean(indexes)), float(np.min(indexes)), refits)
 
 
 def seed_agreement(customers: pd.DataFrame, k: int, seeds: Iterable[int] | None = None) -> float:
     """Return the share of customers whom the models of all seeds give the same segment_id."""
     assigned = [
-        fit_segments(customers, k, seed).assign(customers).to_numpy() for seed in seeds or range(SEEDS)
+        SegmentModel(k, random_state=seed).fit(customers).labels_.to_numpy() for seed in seeds or range(SEEDS)
     ]
     return float((np.stack(assigned) == assigned[0]).all(axis=0).mean())
 
@@ -100,7 +170,7 @@ def selection_table(customers: pd.DataFrame, seed: int) -> pd.DataFrame:
     """Return k (2 to 10), inertia, silhouette, stability_mean and stability_worst, one row per k."""
     rows = []
     for k in range(MIN_K, MAX_K + 1):
-        if len(customers) < k * 10:
+        if len(customers) < k * MIN_CUSTOMERS_PER_SEGMENT:
             break
         rows.append(_selection_row(customers, k, seed))
     return pd.DataFrame(rows)
@@ -113,7 +183,7 @@ def summarize_segments(model: SegmentModel, customers: pd.DataFrame, ids: "pd.Se
     FIGURES (average_order_value: revenue / orders; the others: means over customers).
     """
     groups = customers.groupby(ids)
-    table = pd.DataFrame({"segment_name": model.segments})
+    table = pd.DataFrame({"segment_name": model.segments_})
     table.index.name = "segment_id"
     table["customers"] = groups.size().reindex(table.index, fill_value=0)
     table["customer_share"] = table["customers"] / len(customers)
@@ -165,7 +235,7 @@ def project(model: SegmentModel, customers: pd.DataFrame) -> pd.DataFrame:
     with threadpool_limits(1):
         components = PCA(n_components=2, svd_solver="full").fit_transform(model.standardize(customers))
     table = pd.DataFrame(components, index=customers.index, columns=["component_1", "component_2"])
-    table["segment_id"] = model.assign(customers)
+    table["segment_id"] = model.predict(customers)
     return table
 
 
@@ -182,18 +252,14 @@ def _untrue(
 
 
 def _selection_row(customers: pd.DataFrame, k: int, seed: int) -> dict[str, float]:
-    check_segmentable(customers, k)
-    pipeline = fit_pipeline(customers, k, seed)
-    labels = pd.Series(predict(pipeline, customers), index=customers.index)
+    model = SegmentModel(k, random_state=seed).fit(customers)
     stability = bootstrap_stability(
-        customers, labels, k, seed=seed, refits=SELECTION_REFITS, starts=SELECTION_STARTS
+        customers, model.labels_, k, seed=seed, refits=SELECTION_REFITS, n_init=SELECTION_N_INIT
     )
-    with threadpool_limits(1):
-        separation = float(silhouette_score(pipeline[:-1].transform(customers), labels))
     return {
         "k": k,
-        "inertia": float(pipeline["cluster"].inertia_),
-        "silhouette": separation,
+        "inertia": model.inertia_,
+        "silhouette": silhouette(model, customers),
         "stability_mean": stability.mean,
         "stability_worst": stability.worst,
     }

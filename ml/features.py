@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,12 @@ from include.warehouse import Warehouse
 
 FEATURES_TABLE = "staging.int_customer_features"
 Floats = npt.NDArray[np.float64]
+
+MAX_ID = 2**63 - 1  # the warehouse's bigint
+MAX_VALUE = 1e12  # far above any customer; 90,000 such customers still add up in whole cents (int64)
+_FIRST_INEXACT_FLOAT = 2**53
+_WHOLE_NUMBER = r"[+-]?[0-9]+(?:\.0+)?"
+_LEADING_ZERO = r"[+-]?0[0-9]"
 
 
 @dataclass(frozen=True)
@@ -44,7 +51,7 @@ FEATURE_NAMES = tuple(column.name for column in FEATURES)
 
 
 class FeaturesError(Exception):
-    """The features cannot be used: one sentence that names the source, the column and the customer."""
+    """The features cannot be used: one sentence that names the source, the column and the row."""
 
 
 @dataclass(frozen=True)
@@ -68,20 +75,19 @@ class CustomerFeatures:
 
 
 def read_features(path: Path) -> CustomerFeatures:
-    """Read and check a .csv or .parquet file; raises FeaturesError."""
-    readers: dict[str, Callable[[Path], pd.DataFrame]] = {".csv": pd.read_csv, ".parquet": pd.read_parquet}
+    """Read and check a .csv (UTF-8) or .parquet file; raises FeaturesError."""
+    readers: dict[str, Callable[[Path], pd.DataFrame]] = {".csv": _read_csv, ".parquet": pd.read_parquet}
     reader = readers.get(path.suffix.lower())
     if reader is None:
         raise FeaturesError(f"{path}: a features file ends in .csv or .parquet.")
     try:
         frame = reader(path)
-    except (
-        OSError,
-        ValueError,
-        pd.errors.ParserError,
-    ) as error:  # pyarrow's errors are OSError or ValueError
+    except (OSError, ValueError) as error:  # the errors of pandas and pyarrow are among these
         raise FeaturesError(f"{path} cannot be read: {_one_line(error)}.") from error
-    return check_features(frame, str(path))
+    features = check_features(frame, str(path))
+    if frame.empty:
+        raise FeaturesError(f"{path} has a header but no rows.")
+    return features
 
 
 def load_features(warehouse: Warehouse) -> CustomerFeatures:
@@ -91,89 +97,126 @@ def load_features(warehouse: Warehouse) -> CustomerFeatures:
     with warehouse.session() as session:
         rows = session.execute(f"select {columns} from {FEATURES_TABLE}")  # noqa: S608 (our names)
     frame = pd.DataFrame.from_records(rows, columns=[CUSTOMER_ID, *(one.name for one in FILE_COLUMNS)])
-    return check_features(frame, FEATURES_TABLE)
+    return check_features(frame, FEATURES_TABLE, min_id=-MAX_ID - 1)
 
 
-def check_features(frame: pd.DataFrame, source: str) -> CustomerFeatures:
-    """Check a frame with the columns customer_id and FILE_COLUMNS; `source` names it in messages.
+def check_features(frame: pd.DataFrame, source: str, *, min_id: int = 0) -> CustomerFeatures:
+    """Check a frame with the columns customer_id and FILE_COLUMNS, one row per customer, in any order.
 
-    A customer with frequency 0 may have empty values, but no revenue. Raises FeaturesError.
+    `source` names it in messages, which count its rows from 1, the header left out. A customer with
+    frequency 0 may have empty values, but no revenue. Raises FeaturesError, also for an id below `min_id`:
+    in a file a minus sign is a mistake, while the warehouse has already accepted its own keys.
     """
-    needed = [CUSTOMER_ID, *(column.name for column in FILE_COLUMNS)]
-    missing = [name for name in needed if name not in frame.columns]
-    if missing:
-        raise FeaturesError(f"{source} lacks the columns {', '.join(missing)}.")
-    checked = frame[needed].reset_index(drop=True)
-    checked[CUSTOMER_ID] = _customer_ids(checked[CUSTOMER_ID], source)
-    checked = checked.set_index(CUSTOMER_ID).sort_index()
+    checked = _needed_columns(frame, source)
+    checked[CUSTOMER_ID] = _customer_ids(checked[CUSTOMER_ID], source, min_id)
     for column in FILE_COLUMNS:
-        checked[column.name] = _numbers(checked[column.name], source)
-    _check_values(checked[[FREQUENCY.name]], source)
+        checked[column.name] = _numbers(checked, column.name, source)
+    _check_values(checked, FREQUENCY, source)
     ordered = checked[FREQUENCY.name] > 0
-    _refuse(
-        ~ordered & (checked[MONETARY.name].fillna(0) != 0),
-        f"{source}: column {MONETARY.name} has revenue without an order",
-    )
-    customers = checked[ordered].copy()
-    _check_values(customers, source)
+    unexplained = ~ordered & (checked[MONETARY.name].fillna(0) != 0)
+    _refuse(checked, unexplained, f"{source}: column {MONETARY.name} has revenue without an order")
+    customers = checked[ordered]
+    for column in FILE_COLUMNS:
+        _check_values(customers, column, source)
+    customers = customers.set_index(CUSTOMER_ID).sort_index()
     customers[AVERAGE_ORDER_VALUE.name] = customers[MONETARY.name] / customers[FREQUENCY.name]
     return CustomerFeatures(customers, without_orders=int((~ordered).sum()))
 
 
-def _customer_ids(ids: "pd.Series[int]", source: str) -> "pd.Series[int]":
-    numbers = pd.to_numeric(ids, errors="coerce")
-    bad = numbers.isna() | (numbers % 1 != 0)
-    if bad.any():
-        row = int(bad.to_numpy().argmax())
-        raise FeaturesError(
-            f"{source}: column {CUSTOMER_ID} has {_shown(ids.iloc[row])} in row {row + 1},"
-            " which is no whole number."
-        )
-    numbers = numbers.astype("int64")
-    duplicated = numbers[numbers.duplicated()]
-    if not duplicated.empty:
-        raise FeaturesError(
-            f"{source}: column {CUSTOMER_ID} has customer {duplicated.iloc[0]} more than once."
-        )
+def _read_csv(path: Path) -> pd.DataFrame:
+    """Read every field as text: an inferred type rounds a large id, and turns 007 into 7.
+
+    The header is read as a row, since pandas renames a column that comes twice, and takes the first column
+    for an index where rows are longer than the header.
+    """
+    rows = pd.read_csv(path, header=None, dtype=str, encoding="utf-8-sig")
+    return rows.iloc[1:].set_axis(rows.iloc[0].str.strip().tolist(), axis="columns")
+
+
+def _needed_columns(frame: pd.DataFrame, source: str) -> pd.DataFrame:
+    """Return customer_id and FILE_COLUMNS, indexed by the row's number in the source, from 1."""
+    needed = [CUSTOMER_ID, *(column.name for column in FILE_COLUMNS)]
+    missing = [name for name in needed if name not in frame.columns]
+    if missing:
+        raise FeaturesError(f"{source} lacks the columns {', '.join(missing)}.")
+    for name in frame.columns[frame.columns.duplicated()]:
+        if name in needed:
+            raise FeaturesError(f"{source} has the column {name} more than once.")
+    return frame[needed].set_axis(pd.RangeIndex(1, len(frame) + 1))
+
+
+def _customer_ids(ids: "pd.Series[Any]", source: str, min_id: int) -> "pd.Series[int]":
+    """Return the ids as int64; each must be a whole number from min_id to MAX_ID, and there once."""
+    exact = ids if ids.dtype == np.int64 else _parse_ids(ids, source)
+    _refuse_id(ids, exact > MAX_ID, source, f"is too large: the maximum is {MAX_ID}")
+    _refuse_id(ids, exact < min_id, source, f"is too small: the minimum is {min_id}")
+    numbers = exact.astype("int64")
+    repeated = numbers.duplicated()
+    if repeated.any():
+        first = numbers.isin(numbers[repeated].head(1)).idxmax()
+        _refuse_id(ids, repeated, source, f"has been in row {first} already")
     return numbers
 
 
-def _numbers(values: "pd.Series[float]", source: str) -> "pd.Series[float]":
-    numbers = pd.to_numeric(values, errors="coerce").astype("float64")
-    _refuse(
-        numbers.isna() & values.notna(),
-        f"{source}: column {values.name} has a value that is no number",
-        values,
+def _parse_ids(ids: "pd.Series[Any]", source: str) -> "pd.Series[Any]":
+    """Return the ids as Python integers of any size: numpy would wrap the ones that int64 cannot hold."""
+    text = ids.astype("string").str.strip()
+    _refuse_id(ids, text.isna(), source, "has no value")
+    _refuse_id(ids, ~text.str.fullmatch(_WHOLE_NUMBER), source, "is no whole number")
+    _refuse_id(
+        ids, text.str.match(_LEADING_ZERO), source, "has leading zeros, which a whole number cannot keep"
     )
+    if pd.api.types.is_float_dtype(ids):
+        inexact = ids.abs() >= _FIRST_INEXACT_FLOAT
+        _refuse_id(ids, inexact, source, "is a floating-point number too large to be exact")
+    return text.str.split(".").str[0].astype(object).map(int)
+
+
+def _refuse_id(ids: "pd.Series[Any]", bad: "pd.Series[bool]", source: str, problem: str) -> None:
+    """Raise FeaturesError with the first bad id and its row."""
+    if bad.any():
+        row = int(bad.idxmax())  # type: ignore[call-overload]
+        value = "" if pd.isna(ids[row]) else f" {ids[row]}"
+        raise FeaturesError(f"{source}: {CUSTOMER_ID}{value} in row {row} {problem}.")
+
+
+def _numbers(frame: pd.DataFrame, name: str, source: str) -> "pd.Series[float]":
+    """Return a column as float64; numbers only, no dates and no true or false, which would convert too."""
+    values = frame[name]
+    if values.dtype.kind in "bmM":
+        values = values.astype(str)
+    numbers = pd.to_numeric(values, errors="coerce").astype("float64")
+    bad = numbers.isna() & values.notna()
+    _refuse(frame, bad, f"{source}: column {name} has a value that is no number", values)
     return numbers
 
 
-def _check_values(frame: pd.DataFrame, source: str) -> None:
-    for column in FILE_COLUMNS:
-        if column.name not in frame.columns:
-            continue
-        values = frame[column.name]
-        where = f"{source}: column {column.name}"
-        _refuse(values.isna(), f"{where} has no value")
-        _refuse(~np.isfinite(values), f"{where} is not finite", values)
-        _refuse(values < 0, f"{where} is negative", values)
-        if column.whole:
-            _refuse(values % 1 != 0, f"{where} is no whole number", values)
+def _check_values(frame: pd.DataFrame, column: FeatureColumn, source: str) -> None:
+    values = frame[column.name]
+    where = f"{source}: column {column.name}"
+    _refuse(frame, values.isna(), f"{where} has no value")
+    _refuse(frame, ~np.isfinite(values), f"{where} is not finite", values)
+    _refuse(frame, values < 0, f"{where} is negative", values)
+    _refuse(frame, values > MAX_VALUE, f"{where} is above {MAX_VALUE:g}", values)
+    if column.whole:
+        _refuse(frame, values % 1 != 0, f"{where} is no whole number", values)
 
 
-def _refuse(bad: "pd.Series[bool]", problem: str, values: "pd.Series[float] | None" = None) -> None:
-    """Raise FeaturesError with the first bad customer, its value if given, and how many more there are."""
+def _refuse(
+    frame: pd.DataFrame, bad: "pd.Series[bool]", problem: str, values: "pd.Series[Any] | None" = None
+) -> None:
+    """Raise FeaturesError with the first bad row, its customer, its value if given, and how many follow."""
     if not bad.any():
         return
-    customer = int(bad.idxmax())  # type: ignore[call-overload]
-    value = "" if values is None else f" ({_shown(values.loc[customer])})"
+    row = int(bad.idxmax())  # type: ignore[call-overload]
+    value = "" if values is None else f" ({_shown(values[row])})"
     others = int(bad.sum()) - 1
     more = f", and for {others} more" if others else ""
-    raise FeaturesError(f"{problem} for customer {customer}{value}{more}.")
+    raise FeaturesError(f"{problem} for customer {frame.loc[row, CUSTOMER_ID]} in row {row}{value}{more}.")
 
 
 def _shown(value: object) -> str:
-    return "no value" if pd.isna(value) else repr(value.item() if isinstance(value, np.generic) else value)  # type: ignore[call-overload]
+    return repr(value.item() if isinstance(value, np.generic) else value)
 
 
 def _one_line(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""The gate between a trained version and its use: what it must reach, and what it missed."""
+"""The gate between a trained version and its use: the limits of its figures, and which of them it misses."""
 
 from dataclasses import dataclass
 
@@ -7,32 +7,39 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class GateSettings(BaseSettings):
-    """Limits of the gate; the environment variable is ML_ and the field's name in upper case."""
+    """Limits of the gate; each environment variable is ML_ and the field's name in upper case."""
 
     model_config = SettingsConfigDict(env_prefix="ML_", extra="ignore", frozen=True, env_ignore_empty=True)
 
-    min_silhouette: float = Field(0.2, ge=-1, le=1, description="Least mean silhouette of the segments.")
-    min_segment_share: float = Field(0.05, ge=0, le=1, description="Least share of customers in a segment.")
+    min_silhouette: float = Field(
+        0.2, ge=-1, le=1, description="Minimum of the mean silhouette of all customers."
+    )
+    min_segment_share: float = Field(
+        0.05, ge=0, le=1, description="Minimum share of customers in each segment."
+    )
     min_mean_stability: float = Field(
-        0.85, ge=-1, le=1, description="Least mean adjusted Rand index of the bootstrap refits."
+        0.85, ge=-1, le=1, description="Minimum of the mean adjusted Rand index of the bootstrap refits."
     )
     min_worst_stability: float = Field(
-        0.5, ge=-1, le=1, description="Least adjusted Rand index of any bootstrap refit."
+        0.5, ge=-1, le=1, description="Minimum adjusted Rand index of each bootstrap refit."
     )
     min_seed_agreement: float = Field(
-        0.98, ge=0, le=1, description="Least share of customers with the same segment whatever the seed."
+        0.98, ge=0, le=1, description="Minimum share of customers whose segment is the same with every seed."
     )
     max_migration_share: float = Field(
         0.25,
         ge=0,
         le=1,
-        description="Largest share of customers that may change segment since the last version.",
+        description="Maximum share of customers whose segment differs from the version in use.",
     )
 
 
 @dataclass(frozen=True)
 class GateFigures:
-    """What the gate looks at; migration_share is None for the first version."""
+    """What the gate judges: shares from 0 to 1, silhouette and stabilities from -1 to 1.
+
+    `migration_share` is None for the first version; `untrue_names` are sentences, one per finding.
+    """
 
     silhouette: float
     smallest_segment_share: float
@@ -45,7 +52,7 @@ class GateFigures:
 
 @dataclass(frozen=True)
 class Check:
-    """One figure beside its limit."""
+    """One figure and its limit, a minimum if `at_least`, else a maximum."""
 
     name: str
     value: float
@@ -54,7 +61,7 @@ class Check:
 
     @property
     def passed(self) -> bool:
-        """Return whether the figure keeps its limit; one that is no number does not."""
+        """Return whether the figure is within its limit; NaN is not."""
         return self.value >= self.limit if self.at_least else self.value <= self.limit
 
     def sentence(self) -> str:
@@ -72,12 +79,12 @@ class GateResult:
 
     @property
     def passed(self) -> bool:
-        """Return whether nothing was found."""
+        """Return whether there are no findings."""
         return not self.findings
 
 
 def judge(figures: GateFigures, limits: GateSettings) -> GateResult:
-    """Compare the figures with the limits."""
+    """Compare the figures with the limits; each miss and each untrue name is a finding."""
     checks = [
         Check("silhouette", figures.silhouette, limits.min_silhouette, at_least=True),
         Check(

@@ -1,12 +1,13 @@
 """The model card: one page of Markdown that says what a version is, how good it is and how to use it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
 from ml.archetypes import ARCHETYPES
-from ml.evaluation import Migrations
-from ml.features import FEATURES
+from ml.evaluation import Evaluation, Migrations
+from ml.features import FEATURES, CustomerFeatures
 from ml.gate import GateResult
 from ml.segmentation import MODEL_FEATURES
 
@@ -18,21 +19,20 @@ they are in no segment.
 
 
 def write_card(
-    *,
     version: str,
-    summary: pd.DataFrame,
+    features: CustomerFeatures,
+    evaluated: Evaluation,
     gate: GateResult,
-    selection: pd.DataFrame,
-    migrations: Migrations | None,
-    facts: Sequence[tuple[str, object]],
+    parameters: Mapping[str, Any],
 ) -> str:
-    """Return the card; `summary` is that of summarize_segments, `facts` are names and values to list."""
+    """Return the card; `parameters` are those of the version's parameters file, and its decision."""
+    summary, selection = evaluated.summary, evaluated.selection
     used = {
         one.name: f"log1p(x / {one.unit:g}), standardised, weight {one.weight:g}" for one in MODEL_FEATURES
     }
     sections = [
         f"# Customer segments {version}",
-        _bullets(facts),
+        _bullets(_facts(features, parameters)),
         "## Use",
         _USE.strip(),
         "## Segments",
@@ -49,14 +49,26 @@ def write_card(
         "## Gate",
         _gate(gate),
         "## Choice of k",
-        "Five segments are a business choice: each has a name and a campaign of its own. Statistics alone"
-        " would often take fewer.",
+        "Five segments are a business choice: each has a name and a campaign of its own. Other k are for"
+        " comparison.",
         _table(list(selection.columns), [_cells(row) for row in selection.itertuples(index=False)]),
         _picture("selection", "Inertia, silhouette and stability over k"),
         "## Customers who moved since the version before",
-        _migrations(migrations, summary),
+        _migrations(evaluated.migrations, summary),
     ]
     return "\n\n".join(sections) + "\n"
+
+
+def _facts(features: CustomerFeatures, parameters: Mapping[str, Any]) -> list[tuple[str, object]]:
+    without = f"{features.without_orders} without an order are in no segment"
+    return [
+        ("Decision", parameters["decision"]),
+        ("Customers", f"{len(features.frame)}; {without}"),
+        ("k, seed", f"{parameters['k']}, {parameters['seed']}"),
+        ("Data fingerprint", parameters["data_fingerprint"]),
+        ("Evaluated on", f"{parameters['evaluation_customers']} customers"),
+        ("Compared with", parameters["compared_with"] or "no version"),
+    ]
 
 
 def _segments(summary: pd.DataFrame) -> str:

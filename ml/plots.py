@@ -1,4 +1,4 @@
-"""The pictures of a version: PNG files, drawn from the same tables that stand beside them as CSV."""
+"""The plots of a version as PNG; their data is stored beside them as CSV."""
 
 from collections.abc import Mapping
 from io import BytesIO
@@ -10,9 +10,9 @@ from matplotlib import color_sequences
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-COLORS = color_sequences["petroff10"]  # the colour-blind can tell them apart, too
+COLORS = color_sequences["petroff10"]  # made for colour-blind readers, too
 DPI = 110
-MOST_POINTS = 5_000  # more dots only make a blot
+MAX_POINTS = 5_000  # more would cover each other
 
 
 def selection(table: pd.DataFrame, chosen_k: int) -> bytes:
@@ -55,7 +55,7 @@ def projection(points: pd.DataFrame, names: Mapping[int, str]) -> bytes:
     """Draw the customers in the plane of their first two principal components, by segment."""
     figure = Figure(figsize=(7.5, 5.2), layout="constrained")
     axes = figure.subplots()
-    shown = points.sample(MOST_POINTS, random_state=0) if len(points) > MOST_POINTS else points
+    shown = points.sample(MAX_POINTS, random_state=0) if len(points) > MAX_POINTS else points
     for position, (segment_id, name) in enumerate(names.items()):
         own = shown[shown["segment_id"] == segment_id]
         axes.scatter(

@@ -1,6 +1,6 @@
-"""The versions of the segment model: kept for ever, one of them current.
+"""The registry of the segment model: every version is kept, one of them is current.
 
-    ROOT/current.json            which version is in use, and which were before it
+    ROOT/current.json            the version in use, and those in use before it
     ROOT/versions/<version>/     one training: model, segments, metrics, model card
     ROOT/versions/<version>/version.json   written last, with each file's SHA-256; without it: no version
 
@@ -80,7 +80,7 @@ class Registry:
         self._root = root
 
     def new_version(self, fingerprint: str) -> str:
-        """Return a version id that nobody else has: UTC time and the start of the features' fingerprint."""
+        """Reserve and return a unique version id: UTC time and the start of the features' fingerprint."""
         while True:
             version = f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}Z-{fingerprint[:8]}"
             with contextlib.suppress(FileExistsError):
@@ -97,7 +97,11 @@ class Registry:
         findings: tuple[str, ...],
         dry_run: bool,
     ) -> Version:
-        """Write a version's files, then the manifest that makes them one; returns the manifest."""
+        """Write a version's files, then the manifest that makes them a version; return the manifest.
+
+        `files` maps names such as `plots/segments.png` to contents. Raises RegistryError if it was written
+        before.
+        """
         folder = self._folder(version)
         if (folder / MANIFEST).exists():
             raise RegistryError(f"Version {version} exists: a version is written once.")
@@ -123,7 +127,7 @@ class Registry:
         return Version(**{**stored, "findings": tuple(stored["findings"])})
 
     def versions(self) -> list[Version]:
-        """Return all whole versions, the oldest first; what a crash left half-written is no version."""
+        """Return all versions, the oldest first, without those whose training did not end."""
         folder = self._root / "versions"
         if not folder.exists():
             return []
@@ -141,7 +145,7 @@ class Registry:
     def promote(
         self, version: str, *, force: bool = False, replacing: str | Literal["any"] | None = "any"
     ) -> Current:
-        """Make a version the current one; doing so again changes nothing.
+        """Make a version the current one; a second call changes nothing.
 
         `replacing` is the version that must be current now (None: none), so that a training that was compared
         with one version does not replace another. Raises RegistryError, also for a rejected version unless
@@ -166,7 +170,7 @@ class Registry:
             return self._point(version, earlier, forced=manifest.decision != "accepted")
 
     def rollback(self) -> Current:
-        """Make the version before the current one current again; raises RegistryError if there is none."""
+        """Make the version in use before the current one current; raises RegistryError if there is none."""
         with self._promoting():
             current = self.current()
             if current is None or not current.earlier:
@@ -187,7 +191,7 @@ class Registry:
         return content
 
     def model(self, version: str) -> SegmentModel:
-        """Return a version's model."""
+        """Return a version's model; raises RegistryError, or SegmentationError for another format."""
         return SegmentModel.from_json(self.read(version, MODEL_FILE).decode())
 
     def segments(self, version: str) -> pd.DataFrame:

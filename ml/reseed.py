@@ -2,7 +2,7 @@
 
     python -m ml.reseed [--registry DIR]
 
-Writes the seed and loads it on the same machine in one go, so it works on workers that keep nothing. dbt
+Writes the seed and loads it in one task, so it works on workers without a lasting disk. dbt
 loads it from a copy of the project: its own folder may be read-only, and two runs cannot mix their files.
 """
 
@@ -24,20 +24,14 @@ from rich.console import Console
 from include.settings import DBT_PROJECT_DIR, Settings, get_settings, uses_airflow_connection
 from include.warehouse import Warehouse, get_warehouse
 from ml.registry import RegistryError, open_registry
+from ml.seed import COLUMNS, SEED
 
 log = logging.getLogger(__name__)
 
-SEED = "customer_segments"
 SCHEMA = "analytics"
 TABLE = f"{SCHEMA}.{SEED}"
-COLUMNS = {
-    "customer_id": "bigint",
-    "segment_id": "integer",
-    "segment_name": "varchar",
-    "model_version": "varchar",
-}
 # `dbt seed` sends rows as text, some thousand a second; beyond this, rows go in through the bulk loader.
-LARGEST_SEED = 50_000
+MAX_SEED_ROWS = 50_000
 NOT_COPIED = shutil.ignore_patterns("target", "logs", "dbt_packages", ".user.yml", f"{SEED}.csv")
 
 
@@ -47,16 +41,16 @@ class ReseedError(Exception):
 
 @dataclass(frozen=True)
 class Reseeded:
-    """Which version the warehouse now has, and how many customers it puts in a segment."""
+    """The version that the warehouse now has, and its number of customers."""
 
     version: str
     customers: int
 
 
 def reseed(
-    location: str = "", settings: Settings | None = None, largest_seed: int = LARGEST_SEED
+    location: str = "", settings: Settings | None = None, max_seed_rows: int = MAX_SEED_ROWS
 ) -> Reseeded:
-    """Load the current version's segments into TABLE and test them; doing so again changes nothing.
+    """Load the current version's segments into TABLE and test them; a second call changes nothing.
 
     `location` is that of open_registry. Raises RegistryError where no version is current or its files are
     damaged, and ReseedError where dbt fails; the old rows then stay.
@@ -68,7 +62,7 @@ def reseed(
         raise RegistryError("No version of the segments is current: train one first.")
     segments = registry.segments(current.version).assign(model_version=current.version)
     with _project_copy(segments) as project:
-        if len(segments) <= largest_seed:
+        if len(segments) <= max_seed_rows:
             _dbt("build", project, settings)
         else:
             _load_in_bulk(segments, get_warehouse(settings, "transformer"))

@@ -12,7 +12,7 @@ from include.warehouse import Warehouse
 from ml.features import FeaturesError, load_features
 from ml.registry import PARAMETERS_FILE, RegistryError, open_registry
 from ml.segmentation import SegmentationError
-from ml.train import train
+from ml.training import train
 
 log = logging.getLogger(__name__)
 
@@ -24,11 +24,11 @@ class GateFailedError(AirflowFailException):
 
 
 class UntrainableError(AirflowFailException):
-    """These features give no model, however often it is tried; the message says why."""
+    """These features give no model, so a retry cannot help; the message says why."""
 
 
 def fit(warehouse: Warehouse, params: Mapping[str, Any]) -> str:
-    """Train on the warehouse's features and store the version; return its id. Nothing in use changes.
+    """Train on the warehouse's features and store the version; return its id. The version in use stays.
 
     `params` are the run's: k, dry_run and force.
     """
@@ -44,7 +44,7 @@ def fit(warehouse: Warehouse, params: Mapping[str, Any]) -> str:
 
 
 def gate(version: str) -> bool:
-    """Return whether the version is to be used: False after a dry run.
+    """Return whether the version is to be promoted: False after a dry run.
 
     Raises GateFailedError for a rejected one, which stays in the registry for inspection.
     """
@@ -61,7 +61,10 @@ def gate(version: str) -> bool:
 
 
 def register(version: str) -> None:
-    """Make the version the current one, if that which it was compared with still is."""
+    """Make the version the current one, if the one it was compared with is current until then.
+
+    Raises AirflowFailException otherwise, and if its files are damaged.
+    """
     registry = open_registry()
     compared_with = json.loads(registry.read(version, PARAMETERS_FILE))["compared_with"]
     try:

@@ -7,17 +7,18 @@ import json
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import cast
+from typing import Self, cast
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from scipy.optimize import linear_sum_assignment  # type: ignore[import-untyped]
+from sklearn.base import BaseEstimator, ClusterMixin
 from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import pairwise_distances_argmin
-from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from ml.archetypes import ARCHETYPES, FIGURES
@@ -31,7 +32,7 @@ class ModelFeature:
     """How a feature enters the model: log1p(value / unit), standardised, times weight.
 
     Well above the unit the logarithm dampens a feature (a giant order moves no centroid), well below it is
-    all but linear. The weight is the feature's say in the distance between customers.
+    all but linear. The weight scales the feature's part in the distance between customers.
     """
 
     name: str
@@ -47,10 +48,10 @@ MODEL_FEATURES = (
     ModelFeature(BUYING_SPAN.name, unit=7),
 )
 
-FARTHEST = 3.0  # standard deviations from the mean: a giant customer is no segment of their own
+MAX_DEVIATION = 3.0  # standard deviations from the mean: a giant customer is no segment of their own
 DEFAULT_K = 5
 MIN_K, MAX_K = 2, 10
-STARTS = 20  # K-means keeps the best of so many random starts
+N_INIT = 20
 MIN_CUSTOMERS_PER_SEGMENT = 10  # on average; below that neither a mean nor a stability means anything
 MODEL_FORMAT = 1
 
@@ -61,7 +62,7 @@ class SegmentationError(Exception):
 
 @dataclass(frozen=True)
 class FittedFeature:
-    """A feature's place in the model: weight * (log1p(value / unit) - mean) / scale, capped at FARTHEST."""
+    """A feature's place in the model: weight * (log1p(value / unit) - mean) / scale, within MAX_DEVIATION."""
 
     name: str
     unit: float
@@ -70,40 +71,93 @@ class FittedFeature:
     scale: float
 
 
-@dataclass(frozen=True)
-class SegmentModel:
-    """What assigns a customer to a segment: the nearest centroid.
+class SegmentModel(ClusterMixin, BaseEstimator):
+    """A scikit-learn clusterer whose labels are segment ids.
 
-    `centroids` has one row per segment, in the order of `segments` (id to name), in standardised units.
+    Its X, `customers`, is the frame of CustomerFeatures: one row per customer, indexed by customer_id, with
+    the columns FEATURE_NAMES. Labels are a Series of segment_id with that index.
+
+    Args:
+        n_clusters: Number of segments, MIN_K to MAX_K.
+        n_init: Number of random starts of K-means, of which the one with the least inertia counts.
+        random_state: Seed of these starts.
+
+    Attributes:
+        features_: The model's features, with the means and scales that were fitted.
+        segments_: Name by segment_id, in order of segment_id.
+        cluster_centers_: Centroids in standardised units, shape (n_clusters, features), ordered as segments_.
+        inertia_: Sum of the squared distances of the customers to their centroids.
+        labels_: Segment ids of the customers that the model was fitted to.
+
+    A model from `from_json` has the first three: it can predict.
     """
 
-    features: tuple[FittedFeature, ...]
-    segments: dict[int, str]
-    centroids: Floats
+    features_: tuple[FittedFeature, ...]
+    segments_: dict[int, str]
+    cluster_centers_: Floats
+    inertia_: float
+    labels_: "pd.Series[int]"
+
+    def __init__(self, n_clusters: int = DEFAULT_K, *, n_init: int = N_INIT, random_state: int = 0) -> None:
+        self.n_clusters = n_clusters
+        self.n_init = n_init
+        self.random_state = random_state
+
+    def fit(self, customers: pd.DataFrame, y: object = None) -> Self:
+        """Fit the model; raises SegmentationError if the customers cannot give n_clusters segments.
+
+        With fewer than 5 clusters the archetypes that fit worst are left out; with more, the clusters that
+        fit none become `Further Segment 1`, ... with ids from 5 on, by falling revenue.
+        """
+        check_segmentable(customers, self.n_clusters)
+        return self.fit_resample(customers)
+
+    def fit_resample(self, customers: pd.DataFrame) -> Self:
+        """Fit without the checks of `fit`: a resample may hold fewer distinct customers than n_clusters."""
+        # Partial sums of several threads would be added in any order. Empty clusters do no harm.
+        with threadpool_limits(1), warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            scaler = StandardScaler().fit(_shaped(customers, MODEL_FEATURES))
+            self.features_ = tuple(
+                FittedFeature(one.name, one.unit, one.weight, float(mean), float(scale))
+                for one, mean, scale in zip(MODEL_FEATURES, scaler.mean_, scaler.scale_, strict=True)
+            )
+            clusters = KMeans(self.n_clusters, n_init=self.n_init, random_state=self.random_state)
+            clusters.fit(self.standardize(customers))
+        named = name_clusters(customers, clusters.labels_, self.n_clusters)
+        order = sorted(named, key=lambda cluster: named[cluster][0])
+        self.segments_ = dict(named[cluster] for cluster in order)
+        self.cluster_centers_ = clusters.cluster_centers_[order]
+        self.inertia_ = float(clusters.inertia_)
+        self.labels_ = self.predict(customers)
+        return self
+
+    def predict(self, customers: pd.DataFrame) -> "pd.Series[int]":
+        """Return the segment_id of each customer's nearest centroid; raises NotFittedError before `fit`."""
+        check_is_fitted(self)
+        with threadpool_limits(1):
+            nearest = pairwise_distances_argmin(self.standardize(customers), self.cluster_centers_)
+        ids = np.array(list(self.segments_), dtype=np.int64)[nearest]
+        return pd.Series(ids, index=customers.index, name="segment_id")
 
     def standardize(self, customers: pd.DataFrame) -> Floats:
         """Return the customers' standardised features, shape (customers, features)."""
-        means = np.array([one.mean for one in self.features])
-        scales = np.array([one.scale for one in self.features])
-        return _weighed((_shaped(customers, self.features) - means) / scales, self.features)
-
-    def assign(self, customers: pd.DataFrame) -> "pd.Series[int]":
-        """Return each customer's segment_id, by customer_id."""
-        with threadpool_limits(1):
-            nearest = pairwise_distances_argmin(self.standardize(customers), self.centroids)
-        ids = np.array(list(self.segments), dtype=np.int64)[nearest]
-        return pd.Series(ids, index=customers.index, name="segment_id")
+        means = np.array([one.mean for one in self.features_])
+        scales = np.array([one.scale for one in self.features_])
+        weights = np.array([one.weight for one in self.features_])
+        deviations = (_shaped(customers, self.features_) - means) / scales
+        return cast(Floats, np.clip(deviations, -MAX_DEVIATION, MAX_DEVIATION) * weights)
 
     def to_json(self) -> str:
-        """Return the model as JSON; numbers keep every bit."""
+        """Return what `predict` needs as JSON; numbers keep every bit."""
         return json.dumps(
             {
                 "format": MODEL_FORMAT,
-                "features": [asdict(one) for one in self.features],
+                "features": [asdict(one) for one in self.features_],
                 "segments": [
                     {"segment_id": segment_id, "segment_name": name, "centroid": centroid}
                     for (segment_id, name), centroid in zip(
-                        self.segments.items(), self.centroids.tolist(), strict=True
+                        self.segments_.items(), self.cluster_centers_.tolist(), strict=True
                     )
                 ],
             },
@@ -111,7 +165,7 @@ class SegmentModel:
         )
 
     @classmethod
-    def from_json(cls, text: str) -> "SegmentModel":
+    def from_json(cls, text: str) -> Self:
         """Return the model that `to_json` wrote; raises SegmentationError if this code cannot use it."""
         try:
             stored = json.loads(text)
@@ -126,54 +180,9 @@ class SegmentModel:
             raise SegmentationError(f"This is no stored segment model: {error!r}.") from error
         if not features or centroids.shape != (len(segments), len(features)):
             raise SegmentationError("The stored model's features and centroids do not fit together.")
-        return cls(features, segments, centroids)
-
-
-def make_pipeline(k: int, seed: int, starts: int = STARTS) -> Pipeline:
-    """Return the unfitted pipeline: shape each feature, standardise, cluster."""
-    return Pipeline(
-        [
-            ("shape", FunctionTransformer(_shaped, kw_args={"features": MODEL_FEATURES})),
-            ("standardize", StandardScaler()),
-            ("weigh", FunctionTransformer(_weighed, kw_args={"features": MODEL_FEATURES})),
-            ("cluster", KMeans(n_clusters=k, n_init=starts, random_state=seed)),
-        ]
-    )
-
-
-def fit_pipeline(customers: pd.DataFrame, k: int, seed: int, starts: int = STARTS) -> Pipeline:
-    """Return the pipeline fitted on one thread: partial sums of several are added in any order."""
-    with threadpool_limits(1), warnings.catch_warnings():
-        # A resample of customers may hold fewer distinct ones than k; the empty clusters do no harm.
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        return make_pipeline(k, seed, starts).fit(customers)
-
-
-def fit_segments(customers: pd.DataFrame, k: int = DEFAULT_K, seed: int = 0) -> SegmentModel:
-    """Fit the model to a CustomerFeatures frame; raises SegmentationError if that cannot give k segments.
-
-    With k below 5 the archetypes that fit worst are left out; above, the clusters that fit none become
-    `Further Segment 1`, ... with ids from 5 on, by falling revenue.
-    """
-    check_segmentable(customers, k)
-    pipeline = fit_pipeline(customers, k, seed)
-    segments = name_clusters(customers, predict(pipeline, customers), k)
-    order = sorted(segments, key=lambda cluster: segments[cluster][0])
-    scaler, clusters = pipeline["standardize"], pipeline["cluster"]
-    return SegmentModel(
-        features=tuple(
-            FittedFeature(one.name, one.unit, one.weight, float(mean), float(scale))
-            for one, mean, scale in zip(MODEL_FEATURES, scaler.mean_, scaler.scale_, strict=True)
-        ),
-        segments=dict(segments[cluster] for cluster in order),
-        centroids=clusters.cluster_centers_[order].astype(np.float64),
-    )
-
-
-def predict(pipeline: Pipeline, customers: pd.DataFrame) -> Labels:
-    """Return the number of each customer's cluster, 0 to k - 1, without any meaning."""
-    with threadpool_limits(1):
-        return cast(Labels, pipeline.predict(customers).astype(np.int64))
+        model = cls(len(segments))
+        model.features_, model.segments_, model.cluster_centers_ = features, segments, centroids
+        return model
 
 
 def check_segmentable(customers: pd.DataFrame, k: int) -> None:
@@ -229,15 +238,10 @@ def cluster_levels(customers: pd.DataFrame, labels: Labels, k: int) -> Floats:
 def segments_table(model: SegmentModel, segment_ids: "pd.Series[int]") -> pd.DataFrame:
     """Return customer_id, segment_id and segment_name by customer_id: what the seed holds."""
     table: pd.DataFrame = segment_ids.rename_axis(CUSTOMER_ID).reset_index()
-    table["segment_name"] = table["segment_id"].map(model.segments)
+    table["segment_name"] = table["segment_id"].map(model.segments_)
     return table
 
 
 def _shaped(customers: pd.DataFrame, features: Sequence[ModelFeature | FittedFeature]) -> Floats:
     values = customers[[one.name for one in features]].to_numpy(dtype=np.float64)
     return cast(Floats, np.log1p(values / np.array([one.unit for one in features])))
-
-
-def _weighed(standardized: Floats, features: Sequence[ModelFeature | FittedFeature]) -> Floats:
-    capped = np.clip(standardized, -FARTHEST, FARTHEST)
-    return cast(Floats, capped * np.array([one.weight for one in features]))

@@ -1,40 +1,45 @@
 """Command line of the local stack: `python -m standalone --help` lists its commands."""
 
 import logging
+import os
 import signal
 import sys
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, NoReturn
 
+import duckdb
 import typer
 from rich.console import Console
 
 from include.settings import Settings, get_settings
-from standalone.airflow_api import AirflowApiError
-from standalone.dbt_state import StateError, build_changes, make_state
-from standalone.demo import DemoError, run_demo, source_for
-from standalone.environment import ADMIN_USER, admin_password, shell_exports, write_env_file
+from standalone.demo import run_demo, source_for
+from standalone.environment import (
+    ADMIN_USER,
+    admin_password,
+    airflow_environment,
+    shell_exports,
+    write_env_file,
+)
+from standalone.errors import StandaloneError
 from standalone.kafka import BrokerError, uses_own_broker
 from standalone.kafka.jars import fetch_jars
-from standalone.manifest import ManifestError, refresh_manifest
-from standalone.stack import Stack, StackError
+from standalone.manifest import refresh_manifest
+from standalone.stack import Stack
 from standalone.summary import render
 
 app = typer.Typer(help="The stack on this machine.", no_args_is_help=True, pretty_exceptions_enable=False)
 console = Console(highlight=False, soft_wrap=True)
 
-KNOWN_FAILURES = (
-    StackError,
-    BrokerError,
-    DemoError,
-    ManifestError,
-    StateError,
-    AirflowApiError,
-    NotADirectoryError,
-)
+# The last one: the DuckDB file is damaged, or another program has held it for minutes.
+KNOWN_FAILURES = (StandaloneError, BrokerError, duckdb.IOException)
 
-DataDir = Annotated[str, typer.Option(help="Folder or object-store URI of the shop's files.")]
+DataDir = Annotated[
+    str,
+    typer.Option(
+        envvar="DATA_DIR", help="Folder or object-store URI of the shop's files; without it, generated ones."
+    ),
+]
 State = Annotated[Path, typer.Option(help="Folder of a manifest and what it describes.")]
 Scale = Annotated[int, typer.Option(min=1, help="Multiplies the generated order lines.")]
 
@@ -90,21 +95,47 @@ def demo(data_dir: DataDir = "", scale: Scale = 1) -> None:
 
 
 @app.command()
+def build(data_dir: DataDir = "", scale: Scale = 1) -> None:
+    """Load files into the DuckDB file, build and test dbt's models, print a summary; no Airflow, no Kafka.
+
+    Segments come from the seed in use, unless that is another shop's. Streams hold what a consumer has
+    stored: in a new file nothing. An unchanged file is not loaded again. DUCKDB_PATH names another file.
+    """
+    settings = _with_source(_in_stack_environment(), data_dir, scale)
+    from standalone.build import run_build  # noqa: PLC0415 (imports Airflow and dbt)
+
+    console.print(render(run_build(settings, console)))
+
+
+@app.command()
 def state(state: State) -> None:
     """Build all of dbt on generated files and leave manifest, warehouse and docs in a folder."""
-    make_state(get_settings(), state)
+    settings = _in_stack_environment()
+    from standalone.dbt_state import make_state  # noqa: PLC0415 (imports Airflow)
+
+    make_state(settings, state)
     console.print(f"Docs and state are in {state}")
 
 
 @app.command()
 def changes(state: State) -> None:
     """Build and test the dbt nodes that differ from a state, and what depends on them."""
-    build_changes(get_settings(), state)
+    settings = _in_stack_environment()
+    from standalone.dbt_state import build_changes  # noqa: PLC0415 (imports Airflow)
+
+    build_changes(settings, state)
 
 
 def _with_source(settings: Settings, data_dir: str, scale: int) -> Settings:
     location = data_dir or settings.source_location
     return settings.model_copy(update={"source_location": source_for(settings, location, scale)})
+
+
+def _in_stack_environment() -> Settings:
+    """Return the settings, and let Airflow find the stack's home, which it reads when it is imported."""
+    settings = get_settings()
+    os.environ.update(airflow_environment(settings))
+    return settings
 
 
 def _exit_on_signal(signum: int, _: FrameType | None) -> NoReturn:

@@ -8,12 +8,14 @@ from typing import Any
 
 import requests
 
+from standalone.errors import StandaloneError
+
 PAGE = 100  # the largest page that the api-server gives by default
 UNFINISHED_RUNS = ("queued", "running")
-UNFINISHED_TASKS = {None, "scheduled", "queued", "running", "restarting", "deferred", "up_for_retry"}
+FINISHED_TASKS = ("success", "failed", "skipped", "upstream_failed", "removed")
 
 
-class AirflowApiError(RuntimeError):
+class AirflowApiError(StandaloneError):
     """The api-server refused a request; the message holds the request and Airflow's reason."""
 
     def __init__(self, request: str, status: int, reason: str) -> None:
@@ -23,7 +25,7 @@ class AirflowApiError(RuntimeError):
 
 @dataclass(frozen=True)
 class DagState:
-    """What the api-server knows of a DAG; last_parsed is None until the dag-processor has read it."""
+    """The DAG as the api-server reports it; last_parsed is None until the dag-processor has read it."""
 
     is_paused: bool
     last_parsed: datetime | None
@@ -63,8 +65,8 @@ class TaskState:
 
     @property
     def finished(self) -> bool:
-        """Return whether the task has come to its end, well or badly."""
-        return self.state not in UNFINISHED_TASKS
+        """Return whether the task has ended, successfully or not."""
+        return self.state in FINISHED_TASKS
 
 
 class AirflowApi:
@@ -93,7 +95,7 @@ class AirflowApi:
         return list(self._call("GET", "/importErrors")["import_errors"])
 
     def set_paused(self, dag_id: str, *, paused: bool) -> None:
-        """Pause the DAG or let its runs start."""
+        """Pause or unpause the DAG."""
         self._call("PATCH", f"/dags/{dag_id}", json={"is_paused": paused})
 
     def trigger(self, dag_id: str, conf: dict[str, Any] | None = None) -> RunState:
@@ -102,16 +104,16 @@ class AirflowApi:
         return _run(self._call("POST", f"/dags/{dag_id}/dagRuns", json=body))
 
     def run(self, dag_id: str, run_id: str) -> RunState:
-        """Return the run as it is now."""
+        """Return the run's current state."""
         return _run(self._call("GET", f"/dags/{dag_id}/dagRuns/{run_id}"))
 
     def unfinished_runs(self, dag_id: str) -> list[RunState]:
-        """Return the runs that wait or run."""
+        """Return the runs that are queued or running."""
         found = self._call("GET", f"/dags/{dag_id}/dagRuns", params={"state": UNFINISHED_RUNS, "limit": PAGE})
         return [_run(one) for one in found["dag_runs"]]
 
     def fail_run(self, dag_id: str, run_id: str) -> None:
-        """Mark a run as failed, which also ends its tasks."""
+        """Mark a run as failed, which also terminates its tasks."""
         self._call("PATCH", f"/dags/{dag_id}/dagRuns/{run_id}", json={"state": "failed"})
 
     def tasks(self, dag_id: str, run_id: str) -> list[TaskState]:
@@ -119,7 +121,7 @@ class AirflowApi:
         return [_task(one) for one in self._pages(f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances")]
 
     def set_pool(self, name: str, slots: int, description: str) -> None:
-        """Make the pool, unless it is there: its size may have been set by the user."""
+        """Create the pool, unless it exists: its size may have been set by the user."""
         if self._find(f"/pools/{name}") is None:
             self._call("POST", "/pools", json={"name": name, "slots": slots, "description": description})
 

@@ -13,12 +13,13 @@ from include.ingestion.loader import ingest
 from include.settings import DBT_PROJECT_DIR, Settings
 from include.warehouse.duckdb import DuckDBWarehouse
 from standalone.environment import VENV_BIN, airflow_environment, sample_data_dir
+from standalone.errors import StandaloneError
 from standalone.sample_data.generator import generate
 
 WAREHOUSE = "marketing_insights.duckdb"  # the file's name is the database's name in a manifest
 
 
-class StateError(RuntimeError):
+class StateError(StandaloneError):
     """There is no state to compare with, or dbt failed; the message says which and, where known, why."""
 
 
@@ -43,7 +44,7 @@ def build_changes(settings: Settings, state: Path, project: Path = DBT_PROJECT_D
     there, as it does in production. Raises StateError.
     """
     if not (state / "manifest.json").is_file():
-        raise StateError(f"{state} has no manifest.json: run `make docs` on the branch to compare with")
+        raise StateError(f"{state} has no manifest.json: run `make state` on the branch to compare with")
     copy = settings.local_dir / "slim"
     copy.mkdir(parents=True, exist_ok=True)
     shutil.copy(state / WAREHOUSE, copy / WAREHOUSE)

@@ -17,7 +17,8 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait
 from include.settings import Settings
 from standalone.airflow_api import UNFINISHED_RUNS, AirflowApi, RunState, TaskState
 from standalone.environment import airflow_environment, airflow_home, sample_data_dir
-from standalone.progress import progress
+from standalone.errors import StandaloneError
+from standalone.progress import IDLE, progress
 from standalone.sample_data.generator import generate
 from standalone.stack import Stack
 from standalone.summary import Stage, Summary, read_warehouse
@@ -30,7 +31,7 @@ POLL_SECONDS = 0.5
 _DBT_ERROR = re.compile(r'"level": "error", "msg": ("(?:[^"\\]|\\.)*")')
 
 
-class DemoError(RuntimeError):
+class DemoError(StandaloneError):
     """The run failed; the message names the failed tasks and the logs to read."""
 
 
@@ -67,14 +68,14 @@ def run_demo(settings: Settings, console: Console) -> Summary:
 def source_for(settings: Settings, location: str, scale: int) -> str:
     """Return the absolute folder or the URI of the files; with no location, make sample files first.
 
-    Raises NotADirectoryError if the folder is missing.
+    Raises StandaloneError if the folder is missing.
     """
     if "://" in location:
         return location
     if location:
         folder = Path(location).expanduser().resolve()
         if not folder.is_dir():
-            raise NotADirectoryError(f"DATA_DIR is not a folder: {folder}")
+            raise StandaloneError(f"DATA_DIR is not a folder: {folder}")
         return str(folder)
     folder = sample_data_dir(settings, scale)
     generate(folder, scale)
@@ -123,6 +124,12 @@ def describe_failure(dag_id: str, run: RunState, tasks: list[TaskState], logs: P
         log = task_log(logs, dag_id, run.run_id, task)
         lines += [f"Failed task: {task.label}", f"  log:   {log}", f"  error: {last_error(log)}"]
     return "\n".join(lines if failed else [*lines, f"No task failed; read the logs in {logs}"])
+
+
+def now_running(tasks: list[TaskState]) -> str:
+    """Return the stages that have a task at work, for a reader."""
+    active = (task.stage for task in tasks if task.state in ("running", "deferred", "up_for_retry"))
+    return ", ".join(dict.fromkeys(active)) or IDLE
 
 
 def task_log(logs: Path, dag_id: str, run_id: str, task: TaskState) -> Path:
@@ -207,12 +214,12 @@ def _follow(
         wait=wait_fixed(2),
         reraise=True,
     )
-    with progress(console) as show:
+    with progress(console, "tasks") as show:
         while True:
             stack.refuse_if_one_ended()
             run = retries(api.run, dag_id, run.run_id)
             tasks = retries(api.tasks, dag_id, run.run_id)
-            show(tasks)
+            show(sum(task.finished for task in tasks), len(tasks), now_running(tasks))
             if run.state not in UNFINISHED_RUNS:
                 return run, tasks
             time.sleep(POLL_SECONDS)

@@ -67,7 +67,7 @@ def sample_data_dir(settings: Settings, scale: int = 1) -> Path:
 
 
 def ensure_secrets(settings: Settings, env: Mapping[str, str]) -> None:
-    """Make the keys and the login of this machine once; each file is readable by its owner alone."""
+    """Create this machine's keys and login once; each file is readable by its owner alone."""
     config, passwords = Path(env["AIRFLOW_CONFIG"]), _passwords_file(env)
     local_settings = airflow_home(settings) / "config" / "airflow_local_settings.py"
     local_settings.parent.mkdir(parents=True, exist_ok=True)
@@ -119,7 +119,7 @@ def _defaults(settings: Settings) -> dict[str, str]:
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(home / "passwords.json"),
         # Reachable from this machine only; the stack has a login but no TLS.
         "AIRFLOW__API__HOST": "127.0.0.1",
-        # A name look-up of one's own host can take seconds where DNS is absent.
+        # Resolving the own host name can take seconds where there is no DNS.
         "AIRFLOW__CORE__HOSTNAME_CALLABLE": "socket.gethostname",
         "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG": "False",
         **_speed(),
@@ -127,7 +127,7 @@ def _defaults(settings: Settings) -> dict[str, str]:
 
 
 def _speed() -> dict[str, str]:
-    """Return what makes many short tasks end quickly on a small machine (times in seconds)."""
+    """Return what keeps many short tasks quick on a small machine (times in seconds)."""
     return {
         # A task's supervisor may miss the end of a short task until its next heartbeat and keep its
         # executor slot till then (5 by default): beat often, and have slots enough to wait in.

@@ -6,13 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from include.settings import DBT_PROJECT_DIR, Settings
+from ml.seed import ensure_seed
 from standalone.environment import VENV_BIN, airflow_environment
+from standalone.errors import StandaloneError
 
-# What dbt writes itself, which says nothing about a changed model.
+# Written by dbt itself: says nothing about a changed model.
 _WRITTEN_BY_DBT = {"target", "logs", "dbt_packages", ".user.yml"}
 
 
-class ManifestError(RuntimeError):
+class ManifestError(StandaloneError):
     """`dbt parse` failed; the message is dbt's own output."""
 
 
@@ -38,13 +40,6 @@ def refresh_manifest(settings: Settings, project: Path = DBT_PROJECT_DIR) -> boo
     if result.returncode != 0:
         raise ManifestError(f"dbt parse failed in {project}:\n{result.stdout}{result.stderr}".rstrip())
     return True
-
-
-def ensure_seed(project: Path) -> None:
-    """Write a seed of segments without customers where there is none: without the file dbt parses nothing."""
-    path = project / "seeds" / "customer_segments.csv"
-    if path.parent.is_dir() and not path.exists():
-        path.write_text("customer_id,segment_id,segment_name,model_version\n", encoding="utf-8")
 
 
 def is_current(project: Path, warehouse: str) -> bool:

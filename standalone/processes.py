@@ -63,11 +63,11 @@ class ProcessSet:
             self.state_file.write_text(json.dumps(state, indent=2), encoding="utf-8")
 
     def running(self) -> list[str]:
-        """Return the names of the programs that live; a stale record (crash, reboot) gives none."""
+        """Return the names of the programs that are running; a stale record (crash, reboot) gives none."""
         return [one.name for one in self._recorded() if one.process()]
 
     def ended(self) -> list[str]:
-        """Return the names of the programs that were started and live no more."""
+        """Return the names of the programs that were started and have ended."""
         return [one.name for one in self._recorded() if not one.process()]
 
     def log_file(self, name: str) -> Path:
@@ -75,7 +75,7 @@ class ProcessSet:
         return self.log_dir / f"{name}.log"
 
     def stop(self, timeout: float = 15) -> bool:
-        """Ask every program and its descendants to end, kill what is left after timeout seconds.
+        """Terminate every program and its descendants; kill what is left after timeout seconds.
 
         Returns whether anything was running. Afterwards nothing that was started here is left.
         """
@@ -129,7 +129,7 @@ class ProcessSet:
         ]
 
     def _sweep(self) -> None:
-        """Kill what is left, again and again, since a process may fork while it is being killed."""
+        """Kill what is left until nothing is, since a process may fork while it is being killed."""
         while left := self._family():
             for process in left:
                 _kill(process)
@@ -155,7 +155,7 @@ def _marker(process: psutil.Process) -> str | None:
 def _signal_group(pid: int, signum: signal.Signals) -> None:
     try:
         os.killpg(pid, signum)
-    except ProcessLookupError:  # it ended between our look and the signal
+    except ProcessLookupError:  # it ended between our check and the signal
         return
 
 

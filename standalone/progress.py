@@ -1,4 +1,4 @@
-"""Shows a DAG run while it runs: a bar on a terminal, plain lines in a log."""
+"""Shows how far a run is: a bar on a terminal, plain lines in a log."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -7,47 +7,32 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from standalone.airflow_api import TaskState
-
-Show = Callable[[list[TaskState]], None]
+Show = Callable[[int, int, str], None]
 PLAIN_LINE_SECONDS = 10.0
+IDLE = "waiting"
 
 
 @contextmanager
-def progress(console: Console) -> Iterator[Show]:
-    """Give a function that shows the tasks as they are now; call it as often as you like."""
+def progress(console: Console, unit: str) -> Iterator[Show]:
+    """Yield a function of the number done, the number in all and what is at work; call it at any rate."""
     if not console.is_terminal:
-        yield _plain(console)
+        yield _plain(console, unit)
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as bar:
-        row = bar.add_task("waiting", total=None)
-
-        def show(tasks: list[TaskState]) -> None:
-            bar.update(row, total=len(tasks), completed=_done(tasks), description=now_running(tasks))
-
-        yield show
+        row = bar.add_task(IDLE, total=None)
+        yield lambda done, total, now: bar.update(row, total=total, completed=done, description=now)
 
 
-def now_running(tasks: list[TaskState]) -> str:
-    """Return the stages that have a task at work, for a reader."""
-    active = (task.stage for task in tasks if task.state in ("running", "deferred", "up_for_retry"))
-    return ", ".join(dict.fromkeys(active)) or "waiting"
+def _plain(console: Console, unit: str) -> Show:
+    """Print a line for whatever is at work for the first time, and every ten seconds otherwise."""
+    shown, printed_at = {IDLE}, 0.0
 
-
-def _plain(console: Console) -> Show:
-    """Print a line when another stage runs, and every ten seconds otherwise."""
-    last, printed_at = "", 0.0
-
-    def show(tasks: list[TaskState]) -> None:
-        nonlocal last, printed_at
-        stages, now = now_running(tasks), time.monotonic()
-        if tasks and (stages not in (last, "waiting") or now - printed_at > PLAIN_LINE_SECONDS):
-            console.print(f"{_done(tasks):>4} of {len(tasks)} tasks done, now: {stages}")
-            last, printed_at = stages, now
+    def show(done: int, total: int, now: str) -> None:
+        nonlocal printed_at
+        if total and (now not in shown or time.monotonic() - printed_at > PLAIN_LINE_SECONDS):
+            console.print(f"{done:>4} of {total} {unit} done, now: {now}")
+            shown.add(now)
+            printed_at = time.monotonic()
 
     return show
-
-
-def _done(tasks: list[TaskState]) -> int:
-    return sum(task.finished for task in tasks)

@@ -25,6 +25,7 @@ from standalone.environment import (
     ensure_secrets,
     write_env_file,
 )
+from standalone.errors import StandaloneError
 from standalone.kafka import prepare_broker
 from standalone.processes import Command, ProcessSet, tail
 from standalone.workers import (
@@ -49,7 +50,7 @@ REPORTED = ("scheduler", "dag_processor", "triggerer")
 POOL, POOL_SLOTS = "warehouse", 1
 
 
-class StackError(RuntimeError):
+class StackError(StandaloneError):
     """The stack cannot start; the message says why and which log to read."""
 
 
@@ -109,7 +110,7 @@ class Stack:
     def refuse_if_one_ended(self) -> None:
         """Raise StackError with its log's last lines if one of the processes ended by itself."""
         for name in self.processes.ended():
-            raise StackError(_died(name, self.processes.log_file(name)))
+            raise StackError(_ended_early(name, self.processes.log_file(name)))
 
     def _refuse_if_running(self) -> None:
         if self.processes.running():
@@ -146,13 +147,13 @@ class Stack:
                 argv, env=self.env, cwd=PROJECT_ROOT, stdout=file, stderr=subprocess.STDOUT, check=False
             )
         if result.returncode != 0:
-            raise StackError(_died("airflow db migrate", log))
+            raise StackError(_ended_early("airflow db migrate", log))
         if not is_users_own:
-            _let_readers_and_a_writer_work_together(database)
+            _enable_wal(database)
             done.write_text(AIRFLOW_VERSION)
 
     def _is_healthy(self, started_at: datetime) -> bool:
-        """Return whether all components beat since started_at: a crashed stack's last beat looks healthy."""
+        """Return whether each component sent a heartbeat since started_at; older is a crashed stack's."""
         try:
             health = self.api().health()
         except (requests.RequestException, AirflowApiError):
@@ -182,8 +183,8 @@ def _refuse_if_taken(host: str, port: int, setting: str) -> None:
             ) from error
 
 
-def _let_readers_and_a_writer_work_together(database: Path) -> None:
-    """Switch SQLite to its write-ahead log, once and for good: by default a reader stops every writer."""
+def _enable_wal(database: Path) -> None:
+    """Switch SQLite permanently to its write-ahead log: by default a reader blocks every writer."""
     with closing(sqlite3.connect(database)) as connection:
         connection.execute("pragma journal_mode=wal")
 
@@ -196,5 +197,5 @@ def _is_parsed(api: AirflowApi, dag_id: str, since: datetime) -> bool:
     return dag is not None and dag.last_parsed is not None and dag.last_parsed >= since
 
 
-def _died(name: str, log: Path) -> str:
+def _ended_early(name: str, log: Path) -> str:
     return f"{name} ended too early. Its log is {log}; the last lines:{os.linesep}{tail(log)}"

@@ -1,17 +1,18 @@
 """What a run made: read from the warehouse, then shown to a person."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import duckdb
 from rich.console import Group, RenderableType
 from rich.table import Table
 
-SOURCE_TABLES = ("customers", "online_sales", "marketing_spend", "discount_coupon", "tax_amount")
+from include.ingestion.datasets import DATASETS
+from include.warehouse import Session
+from include.warehouse.duckdb import DuckDBWarehouse
 
 # Quarantine models are views or tables of staging; the other schemas are shown whole.
 _TABLES = """
@@ -164,31 +165,24 @@ def read_warehouse(duckdb_path: Path, since: datetime, stages: Iterable[Stage] =
 
     Raises duckdb.Error if a table of the star schema is missing.
     """
-    with duckdb.connect(str(duckdb_path), read_only=True) as connection:
-        connection.execute("set TimeZone = 'UTC'")
-        names = [row[0] for row in connection.execute(_TABLES, [list(SOURCE_TABLES)]).fetchall()]
-        rows = {name: _one_row(connection, f"select count(*) from {name}")[0] for name in names}  # noqa: S608
-        *amounts, customers, orders = _one_row(connection, _MONEY)
-        tests = DataTests(*_one_row(connection, _TESTS, [since]))
-        streams, price = _streaming(connection, since) if _has_stream(rows) else ((), None)
-        segments = _segments(connection) if "analytics.fct_customer_segments" in rows else ()
+    with DuckDBWarehouse(duckdb_path).session() as session:
+        names = [name for (name,) in session.execute(_TABLES, [list(DATASETS)])]
+        rows = {name: _one_row(session, f"select count(*) from {name}")[0] for name in names}  # noqa: S608
+        *amounts, customers, orders = _one_row(session, _MONEY)
+        tests = DataTests(*_one_row(session, _TESTS, [since]))
+        streams, price = _streaming(session, since) if "streaming.stg_bitcoin" in rows else ((), None)
+        segments = _segments(session) if "analytics.fct_customer_segments" in rows else ()
     money = Money(*(amount or Decimal(0) for amount in amounts))
     return Summary(rows, tests, money, orders, customers, tuple(stages), segments, streams, price)
 
 
-def _segments(connection: duckdb.DuckDBPyConnection) -> tuple[Segment, ...]:
-    return tuple(Segment(*row) for row in connection.execute(_SEGMENTS).fetchall())
+def _segments(session: Session) -> tuple[Segment, ...]:
+    return tuple(Segment(*row) for row in session.execute(_SEGMENTS))
 
 
-def _has_stream(rows: dict[str, int]) -> bool:
-    return "streaming.stg_bitcoin" in rows
-
-
-def _streaming(
-    connection: duckdb.DuckDBPyConnection, since: datetime
-) -> tuple[tuple[StreamState, ...], Price | None]:
-    streams = tuple(StreamState(*row) for row in connection.execute(_STREAMS, [since]).fetchall())
-    price = _one_row(connection, _NEWEST_PRICE)
+def _streaming(session: Session, since: datetime) -> tuple[tuple[StreamState, ...], Price | None]:
+    streams = tuple(StreamState(*row) for row in session.execute(_STREAMS, [since]))
+    price = _one_row(session, _NEWEST_PRICE)
     return streams, Price(*price) if price else None
 
 
@@ -250,8 +244,6 @@ def _table(title: str, figures: dict[str, str]) -> Table:
     return table
 
 
-def _one_row(
-    connection: duckdb.DuckDBPyConnection, sql: str, values: list[object] | None = None
-) -> list[Any]:
-    row = connection.execute(sql, values or []).fetchone()
-    return list(row or ())
+def _one_row(session: Session, sql: str, values: Sequence[object] = ()) -> tuple[Any, ...]:
+    """Return the first row, or an empty one where there is none."""
+    return next(iter(session.execute(sql, values)), ())

@@ -9,7 +9,7 @@ import requests
 from include.settings import Settings
 from standalone.kafka import bootstrap_servers, broker_command, broker_ports, uses_own_broker
 from standalone.processes import Command
-from streaming_workers.dead_letters.__main__ import newest
+from streaming_workers.dead_letters.topic import newest
 from streaming_workers.events import STREAMS
 from streaming_workers.settings import ConsumerSettings, KafkaSettings, ProducerSettings
 

@@ -1,7 +1,7 @@
 """The events on the topics: what a valid one holds, and what identifies it.
 
-An event is written through a model, in which a price is a Decimal. A message is read through the fields of
-its stream, which take a third of the time: they judge it, and its text is stored as it came.
+An event is written through a model, in which a price is a Decimal. A message is validated by the fields of
+its stream, which takes a third of the time, and its text is stored unchanged.
 """
 
 import json
@@ -93,7 +93,7 @@ class NewsEvent(Event):
 
 
 def message_fields(event: type[Event], **as_json: Any) -> TypeAdapter[Any]:
-    """Return what judges a message: the event's fields, but for those that JSON holds as another type."""
+    """Return the validator of a message: the event's fields, with the types that JSON has for them."""
     own = get_type_hints(event, include_extras=True)
     fields = {name: as_json.get(name, own[name]) for name in event.model_fields}
     return TypeAdapter(TypedDict(event.__name__, fields))  # type: ignore[operator]

@@ -1,4 +1,4 @@
-"""What must hold of the streams before anything is built from them: events arrive, and none wait in Kafka."""
+"""The gate before the streaming marts: no source is stale, and the consumer lag is within its limit."""
 
 import asyncio
 import logging
@@ -24,14 +24,14 @@ OFFSETS = "streaming.kafka_offsets"
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong with the streams, in a sentence."""
+    """One problem of the streams, in a sentence."""
 
     kind: AlertKind
     sentence: str
 
 
 class StreamsNotReadyError(Exception):
-    """The streams are stale or too far behind; the message holds one sentence per finding."""
+    """A source is stale or the lag too high; the message holds one sentence per finding."""
 
     def __init__(self, findings: list[Finding]) -> None:
         super().__init__("\n".join(finding.sentence for finding in findings))
@@ -39,7 +39,7 @@ class StreamsNotReadyError(Exception):
 
 
 class BrokerUnreachableError(Exception):
-    """Kafka could not be asked; the message says where and why."""
+    """Kafka did not answer; the message says where and why."""
 
 
 @dataclass(frozen=True)
@@ -52,13 +52,13 @@ class Span:
 
 @dataclass(frozen=True)
 class Stored:
-    """What the warehouse holds of a stream: when its newest event came, and each partition's next offset."""
+    """What the warehouse holds of a stream: the time its newest event was stored, and the next offsets."""
 
     newest: datetime | None
     next_offsets: dict[int, int]
 
     def lag(self, spans: dict[int, Span]) -> int:
-        """Return how many of Kafka's messages are not stored; those it has deleted no longer count."""
+        """Return the consumer lag in messages; those that Kafka has deleted do not count."""
         return sum(
             max(0, span.end - max(span.first, self.next_offsets.get(partition, 0)))
             for partition, span in spans.items()
@@ -69,9 +69,9 @@ Spans = dict[str, dict[int, Span]]  # by topic and partition; a topic that does 
 
 
 def check_streams(warehouse: Warehouse, kafka: KafkaSettings, settings: Settings) -> dict[str, int]:
-    """Return each topic's number of messages that are not stored yet.
+    """Return each topic's consumer lag in messages.
 
-    Raises StreamsNotReadyError where a feed has stopped, the consumer is too far behind or Kafka does not
+    Raises StreamsNotReadyError where a source is stale, the consumer lag is too high or Kafka does not
     answer. News that never came are no finding: without a key that feed is off.
     """
     with warehouse.session() as session:
@@ -107,26 +107,26 @@ def _stale(topic: str, age: timedelta, limit: timedelta) -> Finding | None:
     return Finding(
         AlertKind.FRESHNESS,
         f"The newest event of {topic} was stored {_minutes(age)} minutes ago, more than the {_minutes(limit)}"
-        " allowed: its producer or the consumer stands still.",
+        " allowed: the source is stale, or the producer or the consumer has stopped.",
     )
 
 
 def _findings(topic: str, stored: Stored, spans: Spans, max_lag: int) -> Iterator[Finding]:
-    """Yield what is wrong with one topic, seen from Kafka."""
+    """Yield the problems of one topic that Kafka's offsets show."""
     may_be_off = topic == NEWS_TOPIC and stored.newest is None
     if topic not in spans:
         if not may_be_off:
             yield Finding(
                 AlertKind.FRESHNESS,
-                f"Kafka has no topic {topic}: the producer has not made it yet, or it was deleted.",
+                f"Kafka has no topic {topic}: the producer has not created it yet, or it was deleted.",
             )
         return
     lag = stored.lag(spans[topic])
     if lag > max_lag:
         yield Finding(
             AlertKind.LAG,
-            f"{lag} messages of {topic} wait in Kafka, more than the {max_lag} allowed: the consumer stands"
-            " still or does not keep up.",
+            f"{lag} messages of {topic} wait in Kafka, more than the {max_lag} allowed: the consumer has"
+            " stopped or is too slow.",
         )
     elif stored.newest is None and not may_be_off:
         yield Finding(
@@ -140,7 +140,7 @@ def _minutes(span: timedelta) -> int:
 
 
 def _stored(session: Session, stream: Stream) -> Stored:
-    """Read what is stored of a stream; nothing is where neither the consumer nor dbt has made the tables."""
+    """Read what is stored of a stream: nothing where neither the consumer nor dbt has created the tables."""
     [(tables,)] = session.execute(
         "select count(*) from information_schema.tables"
         " where lower(table_schema) || '.' || lower(table_name) in (?, ?)",
@@ -175,7 +175,7 @@ async def kafka_spans(kafka: KafkaSettings) -> Spans:
         ) from error
     except KafkaError as error:
         raise BrokerUnreachableError(
-            f"Kafka at {kafka.bootstrap_servers} cannot be asked: {str(error).rstrip('.')}."
+            f"Kafka at {kafka.bootstrap_servers} cannot be reached: {str(error).rstrip('.')}."
         ) from error
 
 

@@ -12,7 +12,7 @@ REPEAT_SECONDS = 30
 
 
 class Throttle(logging.Filter):
-    """Lets each kind of message through once in REPEAT_SECONDS: aiokafka repeats itself 10 times a second."""
+    """Passes each kind of message once in REPEAT_SECONDS: aiokafka repeats its own 10 times a second."""
 
     def __init__(self) -> None:
         super().__init__()

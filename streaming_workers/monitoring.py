@@ -1,4 +1,4 @@
-"""The HTTP side door of a worker: /metrics for Prometheus and /healthz for whoever restarts or pages."""
+"""The monitoring port of a worker: /metrics for Prometheus, /healthz for probes and alerts."""
 
 import json
 import threading
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 Health = Callable[[], str | None]
-"""Returns None while all is well, else the reason in one sentence; called from another thread."""
+"""Returns None while healthy, else the reason in one sentence; called from another thread."""
 
 
 class MonitoringError(Exception):
@@ -25,7 +25,7 @@ class MonitoringError(Exception):
 
 class _QuietHandler(WSGIRequestHandler):
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (its name in the base class)
-        """Say nothing of each request: probes come every few seconds."""
+        """Log no requests: probes come every few seconds."""
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """Deletes old events from the raw tables: `python -m streaming_workers.retention --days N`.
 
-Only events that staging holds go; the stored offsets are never touched. Staging keeps what was deleted here,
-since dbt does not build it afresh.
+Deletes only events that staging holds, and never touches the stored offsets. Staging keeps what was deleted
+here, since dbt never rebuilds it in full.
 """
 
 import sys
@@ -25,7 +25,7 @@ STAGED_IN = {
 
 @dataclass(frozen=True)
 class Deletion:
-    """What became of one raw table; `kept` are old events that staging does not hold."""
+    """The result for one raw table; `kept` are old events that staging does not hold."""
 
     table: str
     deleted: int

@@ -1,6 +1,6 @@
 """Every setting of the streaming workers, read from the environment, with its default and its meaning.
 
-The warehouse is the one that `include.settings` names: both parts of the product write to the same.
+The warehouse is the one of `include.settings`: batch and streams write to the same.
 """
 
 from pathlib import Path
@@ -19,30 +19,33 @@ _CONFIG = SettingsConfigDict(
 
 
 class KafkaSettings(BaseSettings):
-    """How to reach the brokers, and how topics are made; the variable is KAFKA_ and the field's name."""
+    """How to reach the brokers, and how topics are created; the variable is KAFKA_ and the field's name."""
 
     model_config = SettingsConfigDict(**_CONFIG, env_prefix="KAFKA_")
 
-    bootstrap_servers: str = Field("localhost:9092", description="Brokers, host:port, comma-separated.")
+    bootstrap_servers: str = Field("localhost:9092", description="Brokers as host:port, comma-separated.")
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
-        "PLAINTEXT", description="How to talk to the brokers."
+        "PLAINTEXT", description="Protocol of the connection to the brokers."
     )
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
-        "SCRAM-SHA-512", description="How to log in, with a SASL protocol."
+        "SCRAM-SHA-512", description="SASL mechanism, with a SASL protocol."
     )
-    sasl_username: str | None = Field(None, description="Name to log in with.")
-    sasl_password: SecretStr | None = Field(None, description="Password to log in with.")
+    sasl_username: str | None = Field(None, description="SASL user name.")
+    sasl_password: SecretStr | None = Field(None, description="SASL password.")
     ssl_cafile: Path | None = Field(
-        None, description="PEM file of the brokers' authority; default: the system's."
+        None,
+        description="PEM file of the CA that signed the brokers' certificates; default: the system's CAs.",
     )
     ssl_certfile: Path | None = Field(None, description="PEM file of the client's certificate.")
     ssl_keyfile: Path | None = Field(None, description="PEM file of the client's key.")
-    partitions: int = Field(3, gt=0, description="Partitions of a topic that is made here.")
-    replication: int = Field(1, gt=0, description="Replicas of a topic that is made here; 3 in production.")
+    partitions: int = Field(3, gt=0, description="Partitions of a topic that a worker creates.")
+    replication: int = Field(
+        1, gt=0, description="Replication factor of a topic that a worker creates; 3 in production."
+    )
     retention_hours: int = Field(
         168,
         gt=0,
-        description="Hours that a topic made here keeps an event; dead letters stay four times as long.",
+        description="Retention of a topic that a worker creates; dead letters are kept four times as long.",
     )
 
     @model_validator(mode="after")
@@ -81,19 +84,21 @@ class ProducerSettings(BaseSettings):
     model_config = _CONFIG
 
     coingecko_url: str = Field("https://api.coingecko.com/api/v3", description="Base URL of the price feed.")
-    coingecko_api_key: SecretStr | None = Field(None, description="Demo key of CoinGecko; works without.")
+    coingecko_api_key: SecretStr | None = Field(
+        None, description="CoinGecko demo key; optional, it raises the rate limit."
+    )
     coingecko_coins: str = Field("bitcoin", description="CoinGecko ids of the coins, comma-separated.")
-    price_interval_seconds: float = Field(30, gt=0, description="Seconds between two looks at the prices.")
+    price_interval_seconds: float = Field(30, gt=0, description="Seconds between two polls of the prices.")
     newsapi_url: str = Field("https://newsapi.org/v2", description="Base URL of the news feed.")
-    newsapi_key: SecretStr | None = Field(None, description="Key of NewsAPI; without it the feed stays off.")
+    newsapi_key: SecretStr | None = Field(None, description="NewsAPI key; without it the news feed is off.")
     newsapi_category: str = Field("business", description="Category of the top headlines.")
     newsapi_country: str = Field("us", description="Country of the top headlines.")
-    newsapi_query: str = Field("", description="Words that a headline must hold; empty: any.")
-    news_interval_seconds: float = Field(60, gt=0, description="Seconds between two looks at the news.")
-    http_timeout_seconds: float = Field(10, gt=0, description="Seconds that a feed may take to answer.")
-    http_retries: int = Field(3, ge=0, description="Further tries of one look at a feed.")
+    newsapi_query: str = Field("", description="Search terms of NewsAPI; empty: all headlines.")
+    news_interval_seconds: float = Field(60, gt=0, description="Seconds between two polls of the news.")
+    http_timeout_seconds: float = Field(10, gt=0, description="Time-out of a request to a feed.")
+    http_retries: int = Field(3, ge=0, description="Retries of a failed request within one poll.")
     producer_metrics_port: int = Field(
-        9108, ge=0, lt=65536, description="Port of /metrics and /healthz; 0: none."
+        9108, ge=0, lt=65536, description="Port of /metrics and /healthz; 0 serves neither."
     )
 
 
@@ -102,25 +107,27 @@ class ConsumerSettings(BaseSettings):
 
     model_config = SettingsConfigDict(**_CONFIG, env_prefix="CONSUMER_")
 
-    batch_rows: int = Field(50_000, gt=0, description="Most events that are stored at once.")
-    batch_bytes: int = Field(
-        67_108_864, gt=0, description="Most bytes of events that are stored at once; bounds the memory."
-    )
-    batch_seconds: float = Field(1, gt=0, description="Longest time that an event waits for others.")
+    batch_rows: int = Field(50_000, gt=0, description="Maximum events of a batch.")
+    batch_bytes: int = Field(67_108_864, gt=0, description="Maximum bytes of a batch; bounds the memory.")
+    batch_seconds: float = Field(1, gt=0, description="Maximum time that a batch waits for more events.")
     max_event_bytes: int = Field(
-        262_144, gt=0, description="A longer event goes to the dead letters (Kafka's own limit is 1 MiB)."
+        262_144, gt=0, description="A longer message becomes a dead letter (Kafka's own limit is 1 MiB)."
     )
     session_timeout_seconds: float = Field(
-        30, gt=0, description="The group takes a silent consumer's partitions after this time."
+        30,
+        gt=0,
+        description="The group reassigns a consumer's partitions after this time without a heartbeat.",
     )
     stall_seconds: float = Field(
-        120, gt=0, description="/healthz turns red when there is lag and nothing was stored for this long."
+        120, gt=0, description="/healthz answers 503 when there is lag and nothing was stored for this long."
     )
     snowflake_sink: Literal["sql", "snowpipe"] = Field(
         "sql",
-        description="How events get into Snowflake: one transaction a batch, or Snowpipe Streaming.",
+        description="How events are stored in Snowflake: one SQL transaction a batch, or Snowpipe Streaming.",
     )
-    metrics_port: int = Field(9109, ge=0, lt=65536, description="Port of /metrics and /healthz; 0: none.")
+    metrics_port: int = Field(
+        9109, ge=0, lt=65536, description="Port of /metrics and /healthz; 0 serves neither."
+    )
 
 
 class MonitoringSettings(BaseSettings):

@@ -1,4 +1,4 @@
-"""Blocking work beside the event loop."""
+"""Runs blocking work beside the event loop."""
 
 import asyncio
 import concurrent.futures
@@ -27,5 +27,5 @@ async def in_daemon_thread(work: Callable[[], T]) -> T:
 
 
 def still_working() -> bool:
-    """Return whether a thread of `in_daemon_thread` is at work."""
+    """Return whether a thread of `in_daemon_thread` is running."""
     return any(thread.name == THREAD_NAME for thread in threading.enumerate())

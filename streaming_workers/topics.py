@@ -1,4 +1,4 @@
-"""The topics of the streams and of their dead letters: made where they are missing, else left as they are."""
+"""Creates the topics of the streams and of their dead letters where they are missing; changes no other."""
 
 import asyncio
 import time
@@ -23,34 +23,34 @@ log = structlog.get_logger(__name__)
 
 # A dead letter is an event, which may be 1 MiB long as Kafka's default goes, with headers that say why.
 DEAD_LETTER_MAX_BYTES = 2 * 1024 * 1024
-DEAD_LETTER_RETENTION = 4  # times the retention of the events: somebody has to look at them
+DEAD_LETTER_RETENTION = 4  # times the retention of the events: an operator needs time to decide
 HOUR_MS = 3_600_000
-LONGEST_PAUSE_SECONDS = 10
+MAX_PAUSE_SECONDS = 10
 SHOWN_WITHIN_SECONDS = 30
 
 
 class TopicError(RuntimeError):
-    """The cluster refuses to make a topic; the message names the topic, the reason and the settings."""
+    """The cluster refuses to create a topic; the message names the topic, the reason and the settings."""
 
 
 def retry_while_unreachable() -> AsyncRetrying:
-    """Return a retry, for ever and with a line in the log, while the cluster cannot be reached.
+    """Return a retry without limit, each try logged, while the cluster cannot be reached.
 
     `await retry_while_unreachable()(ensure_topics, settings)`; cancelling the task ends it at once.
     Other errors, and refusals by a cluster that is reached, are raised.
     """
     return AsyncRetrying(
-        retry=retry_if_exception(_passes_by_itself),
-        wait=wait_random_exponential(multiplier=0.5, max=LONGEST_PAUSE_SECONDS),
+        retry=retry_if_exception(_is_retriable),
+        wait=wait_random_exponential(multiplier=0.5, max=MAX_PAUSE_SECONDS),
         before_sleep=_log_pause,
         reraise=True,
     )
 
 
 async def ensure_topics(settings: KafkaSettings) -> None:
-    """Make the topics of STREAMS and their dead-letter topics that are missing; change no other.
+    """Create the topics of STREAMS and their dead-letter topics that are missing; change no other.
 
-    When it returns, clients see the topics. Several workers may do so at once. Raises TopicError if the
+    When it returns, clients see the topics. Several workers may call it at once. Raises TopicError if the
     cluster refuses, and a KafkaError that is `retriable` if it cannot be reached.
     """
     admin = AIOKafkaAdminClient(**settings.client_arguments())
@@ -67,7 +67,7 @@ async def ensure_topics(settings: KafkaSettings) -> None:
 
 
 async def partition_counts(settings: KafkaSettings) -> dict[str, int]:
-    """Return the number of partitions of every topic that the cluster shows to us, by name."""
+    """Return the number of partitions of every topic that we may see, by name."""
     admin = AIOKafkaAdminClient(**settings.client_arguments())
     try:
         await admin.start()
@@ -77,7 +77,7 @@ async def partition_counts(settings: KafkaSettings) -> dict[str, int]:
 
 
 def missing_topics(existing: Mapping[str, int], settings: KafkaSettings) -> Iterator[NewTopic]:
-    """Yield the topics to make, given the number of partitions of each that exists.
+    """Yield the topics to create, given the number of partitions of each that exists.
 
     A dead letter keeps its event's partition, so its topic has as many partitions as the event's.
     """
@@ -112,7 +112,9 @@ async def _create(admin: AIOKafkaAdminClient, topics: list[NewTopic], settings: 
     for name, code, *message in response.topic_errors:
         error = for_code(code)
         if error is NoError:
-            log.info("made a topic", topic=name, partitions=partitions[name], replicas=settings.replication)
+            log.info(
+                "created a topic", topic=name, partitions=partitions[name], replicas=settings.replication
+            )
         elif error.retriable:
             raise error(*message)
         elif error is not TopicAlreadyExistsError:  # another worker was quicker
@@ -120,7 +122,7 @@ async def _create(admin: AIOKafkaAdminClient, topics: list[NewTopic], settings: 
 
 
 async def _wait_until_shown(admin: AIOKafkaAdminClient, names: set[str]) -> None:
-    """Return once the brokers know what the controller has made, which takes them some milliseconds."""
+    """Return once the brokers show what the controller has created, some milliseconds later."""
     deadline = time.monotonic() + SHOWN_WITHIN_SECONDS
     while absent := names - (await _partition_counts(admin)).keys():
         if time.monotonic() > deadline:
@@ -138,7 +140,7 @@ def _refusal(
 
 
 async def _partition_counts(admin: AIOKafkaAdminClient) -> dict[str, int]:
-    # All topics: asking for one that is not there would make it, on a cluster with auto.create.topics.
+    # All topics: asking for a missing one would create it on a cluster with auto.create.topics.enable.
     return {topic["topic"]: len(topic["partitions"]) for topic in await admin.describe_topics()}
 
 
@@ -154,7 +156,7 @@ def _warn_of_narrow_dead_letters(existing: Mapping[str, int]) -> None:
             )
 
 
-def _passes_by_itself(error: BaseException) -> bool:
+def _is_retriable(error: BaseException) -> bool:
     return isinstance(error, KafkaError) and error.retriable
 
 

@@ -1,4 +1,4 @@
-"""What makes a message a valid event; everything else is a dead letter."""
+"""Tells valid events from dead letters."""
 
 import json
 from dataclasses import dataclass
@@ -32,10 +32,10 @@ class ValidEvent(NamedTuple):
 
 
 def parse_event(stream: Stream, value: bytes | None, max_bytes: int) -> ValidEvent:
-    """Return the event in a message's value; the payload is the value as it came.
+    """Return the event in a message's value; the payload is the unchanged value.
 
-    Raises InvalidEventError. Whatever passes here must be JSON to every warehouse: one that refused a row
-    would hold up its partition for ever.
+    Raises InvalidEventError. What passes here must be JSON to every warehouse: one that refused a row would
+    block its partition.
     """
     if value is None:
         raise InvalidEventError("the message has no value")
@@ -43,7 +43,7 @@ def parse_event(stream: Stream, value: bytes | None, max_bytes: int) -> ValidEve
         raise InvalidEventError(f"the message has {len(value)} bytes, more than the {max_bytes} allowed")
     try:
         fields = stream.fields.validator.validate_json(value)
-        # pydantic takes these for numbers, JSON has no such thing; a single letter is looked for much faster.
+        # pydantic takes these for numbers, which JSON does not have; finding one letter first is faster.
         if (b"N" in value and b"NaN" in value) or (b"I" in value and b"Infinity" in value):
             json.loads(value, parse_constant=_refuse_constant)
     except ValidationError as error:

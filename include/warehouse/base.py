@@ -16,6 +16,20 @@ class LoadError(Exception):
     """The warehouse could not read a file; the message says where and why, in one sentence."""
 
 
+class NotReachableError(Exception):
+    """There is no connection; the message says to what, as whom and why."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that a role needs, and whether it has it; `remedy` is the statement that grants it."""
+
+    role: str
+    need: str
+    ok: bool
+    remedy: str = ""
+
+
 @dataclass(frozen=True)
 class CsvFile:
     """A plain UTF-8, comma-separated file on this machine with one header line.
@@ -36,11 +50,11 @@ class Session(ABC):
         """Run one statement with `?` place-holders and return its rows."""
 
     def create_schema(self, name: str) -> None:
-        """Make a schema that is not there."""
+        """Create a schema that does not exist."""
         self.execute(f"create schema if not exists {name}")
 
-    def prepare_load(self) -> None:  # noqa: B027 (most need nothing)
-        """Make what `load_csv` needs; call it before `transaction()`, since DDL commits on Snowflake.
+    def prepare_load(self) -> None:  # noqa: B027 (DuckDB needs nothing)
+        """Create what `load_csv` needs; call it before `transaction()`, since DDL commits on Snowflake.
 
         The schema `raw` must exist.
         """
@@ -87,4 +101,8 @@ class Warehouse(ABC):
 
     @abstractmethod
     def session(self) -> AbstractContextManager[Session]:
-        """Open a connection late and close it at once: DuckDB lets in one writer process at a time."""
+        """Open a connection late and close it at once: a DuckDB file has one writer process at a time."""
+
+    @abstractmethod
+    def check(self) -> list[Finding]:
+        """Connect, and return a finding for each thing that the product needs. Raises NotReachableError."""

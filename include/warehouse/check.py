@@ -1,79 +1,24 @@
 """Whether the warehouse is ready: `python -m include.warehouse.check`, for before the first run.
 
-On Snowflake it connects as loader and as transformer and looks for every privilege that the product needs.
-Each gets a line: `ok`, or `missing` with the statement that mends it. Ends with 1 if one is missing, with 2
-if there is no connection. It needs no further rights, and no virtual warehouse has to start for it.
+On DuckDB it opens the file for writing. On Snowflake it connects as loader and as transformer and checks
+every privilege that the product needs. Each gets a line: `ok`, or `missing` with the statement that grants
+it. Ends with 1 if one is missing, with 2 if there is no connection.
 """
-
-import uuid
-from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
-from typing import Any, NamedTuple
 
 import typer
 from rich.console import Console
 
-from include.settings import SnowflakeSettings, get_settings
-from include.warehouse import Role
-
-STREAM_TABLES = ("BITCOIN_PRICES_RAW", "NEWS_EVENTS_RAW", "KAFKA_OFFSETS")
-TABLES_OF_DBT = ("RAW", "STREAMING", "STAGING", "ANALYTICS", "SNAPSHOTS", "TEST_FAILURES")
-VIEWS_OF_DBT = ("STREAMING", "STAGING", "ANALYTICS")
-
-LOCK_TIMEOUT_SECONDS = 5
+from include.warehouse import NotReachableError, get_warehouse
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 console = Console(highlight=False, soft_wrap=True, markup=False)
-
-
-class NotReachableError(Exception):
-    """There is no connection; the message says to what, as whom and why."""
-
-
-class Privilege(NamedTuple):
-    """What may be done with what, in Snowflake's words: USAGE, SCHEMA, MARKETING_INSIGHTS_DB.RAW."""
-
-    name: str
-    kind: str
-    target: str
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One line of the report; `remedy` is the statement that mends what is missing."""
-
-    role: str
-    need: str
-    ok: bool
-    remedy: str = ""
-
-
-@dataclass(frozen=True)
-class Connected:
-    """A session of a role: the roles that it holds (itself among them) and all that they may do."""
-
-    role: str
-    database: str
-    connection: Any
-    roles: frozenset[str]
-    privileges: frozenset[Privilege]
-
-    def may(self, wanted: Privilege) -> bool:
-        """Return whether the role has the privilege; an owner has all."""
-        return not self.privileges.isdisjoint({wanted, wanted._replace(name="OWNERSHIP")})
-
-    def tables(self, schema: str) -> set[str]:
-        """Return the names of the tables in the schema that the role knows of."""
-        prefix = f"{self.database}.{schema}."
-        return {p.target for p in self.privileges if p.kind == "TABLE" and p.target.startswith(prefix)}
 
 
 @app.command()
 def main() -> None:
     """Check the connection and the privileges of the warehouse that WAREHOUSE names."""
     try:
-        findings = check_duckdb() if get_settings().warehouse == "duckdb" else check_snowflake()
+        findings = get_warehouse().check()
     except NotReachableError as error:
         console.print(str(error))
         raise typer.Exit(2) from error
@@ -87,152 +32,6 @@ def main() -> None:
             f"{missing} of {len(findings)} missing; include/snowflake/bootstrap.sql makes all of them."
         )
         raise typer.Exit(1)
-
-
-def check_duckdb() -> list[Finding]:
-    """Open the file, which one process at a time may write to. Raises NotReachableError."""
-    import duckdb  # noqa: PLC0415
-
-    from include.warehouse.duckdb import DuckDBWarehouse  # noqa: PLC0415
-
-    path = get_settings().duckdb_path
-    try:
-        with DuckDBWarehouse(path, LOCK_TIMEOUT_SECONDS).session():
-            return [Finding("duckdb", f"opens {path} for writing", ok=True)]
-    except (duckdb.Error, OSError) as error:
-        raise NotReachableError(f"{path} does not open: {error}") from error
-
-
-def check_snowflake() -> list[Finding]:
-    """Return a finding for each thing that loader and transformer need. Raises NotReachableError."""
-    settings = SnowflakeSettings()
-    with _connected("loader") as loader, _connected("transformer") as transformer:
-        database = loader.database
-        return [
-            Finding(loader.role, f"connects to {database}", ok=True),
-            *_granted(loader, Privilege("USAGE", "WAREHOUSE", settings.loader_warehouse.upper())),
-            *_granted(loader, Privilege("USAGE", "DATABASE", database)),
-            *_on_schemas(loader, ["RAW"], "USAGE", "CREATE TABLE", "CREATE STAGE"),
-            *_on_schemas(loader, ["STREAMING"], "USAGE", "CREATE TABLE", "CREATE PIPE"),
-            *_owned(loader, transformer),
-            *_readable(loader, transformer, "STREAMING"),
-            Finding(transformer.role, f"connects to {database}", ok=True),
-            *_granted(transformer, Privilege("USAGE", "WAREHOUSE", settings.transformer_warehouse.upper())),
-            *_granted(transformer, Privilege("USAGE", "DATABASE", database)),
-            *_on_schemas(transformer, TABLES_OF_DBT, "USAGE", "CREATE TABLE"),
-            *_on_schemas(transformer, VIEWS_OF_DBT, "CREATE VIEW"),
-            *_readable(transformer, loader, "RAW"),
-            *_readable(transformer, loader, "STREAMING"),
-        ]
-
-
-def _granted(session: Connected, wanted: Privilege) -> Iterator[Finding]:
-    yield Finding(
-        session.role,
-        f"{wanted.name} on {wanted.kind.lower()} {wanted.target}",
-        session.may(wanted),
-        f"grant {wanted.name.lower()} on {wanted.kind.lower()} {wanted.target} to role {session.role}",
-    )
-
-
-def _on_schemas(session: Connected, schemas: Iterable[str], *privileges: str) -> Iterator[Finding]:
-    for schema in schemas:
-        for name in privileges:
-            yield from _granted(session, Privilege(name, "SCHEMA", f"{session.database}.{schema}"))
-
-
-def _owned(loader: Connected, transformer: Connected) -> Iterator[Finding]:
-    """Yield whether the loader owns the streams' tables; what is not there yet, it will make."""
-    for name in STREAM_TABLES:
-        table = f"{loader.database}.STREAMING.{name}"
-        if table in loader.tables("STREAMING") | transformer.tables("STREAMING"):
-            yield Finding(
-                loader.role,
-                f"OWNERSHIP of table {table}",
-                loader.may(Privilege("OWNERSHIP", "TABLE", table)),
-                f"grant ownership on table {table} to role {loader.role} copy current grants",
-            )
-
-
-def _readable(reader: Connected, owner: Connected, schema: str) -> Iterator[Finding]:
-    """Yield whether the reader may read the owner's tables in the schema: those there, and those to come."""
-    name = f"{reader.database}.{schema}"
-    owned = {
-        table for table in owner.tables(schema) if Privilege("OWNERSHIP", "TABLE", table) in owner.privileges
-    }
-    unread = sorted(table for table in owned if not reader.may(Privilege("SELECT", "TABLE", table)))
-    yield Finding(
-        reader.role,
-        f"SELECT on all tables of {owner.role} in schema {name}"
-        + (f", not on {unread[0]}" if unread else ""),
-        not unread,
-        f"grant select on all tables in schema {name} to role {reader.role}",
-    )
-    yield Finding(
-        reader.role,
-        f"SELECT on future tables of {owner.role} in schema {name}",
-        not reader.roles.isdisjoint(_readers_of_a_new_table(owner, name)),
-        f"grant select on future tables in schema {name} to role {reader.role}",
-    )
-
-
-def _readers_of_a_new_table(owner: Connected, schema: str) -> set[str]:
-    """Make an empty table, look who may read it, and drop it: only administrators see future grants."""
-    from snowflake.connector.errors import ProgrammingError  # noqa: PLC0415 (the connector is slow to import)
-
-    table = f"{schema}.CHECK_{uuid.uuid4().hex}".upper()
-    try:
-        _rows(owner.connection, f"create transient table {table} (n integer)")
-    except ProgrammingError:
-        return set()  # CREATE TABLE is missing, which has a line of its own
-    try:
-        grants = _rows(owner.connection, f"show grants on table {table}")
-    finally:
-        _rows(owner.connection, f"drop table {table}")
-    return {row["grantee_name"] for row in grants if row["privilege"] in {"SELECT", "OWNERSHIP"}}
-
-
-@contextmanager
-def _connected(role: Role) -> Iterator[Connected]:
-    import snowflake.connector  # noqa: PLC0415
-
-    from include.warehouse.snowflake import NotConfiguredError, connect_arguments  # noqa: PLC0415
-
-    try:
-        arguments = connect_arguments(role)
-    except NotConfiguredError as error:
-        raise NotReachableError(str(error)) from error
-    name = arguments["role"].upper()
-    try:
-        opened = snowflake.connector.connect(**arguments)
-    except snowflake.connector.errors.Error as error:
-        reason = " ".join(str(error.msg).split())
-        raise NotReachableError(
-            f"No connection to {arguments['account']} as {arguments.get('user')} with role {name}: {reason}"
-        ) from error
-    with closing(opened) as connection:
-        roles, privileges = _held(connection, name)
-        yield Connected(name, arguments["database"].upper(), connection, roles, privileges)
-
-
-def _held(connection: Any, role: str) -> tuple[frozenset[str], frozenset[Privilege]]:
-    """Return the role with those that were granted to it, and what all of them may do."""
-    roles, ahead, privileges = set(), [role], set()
-    while ahead:
-        roles.add(one := ahead.pop())
-        for row in _rows(connection, f"show grants to role {one}"):
-            if row["granted_on"] != "ROLE":
-                privileges.add(Privilege(row["privilege"], row["granted_on"], row["name"]))
-            elif row["privilege"] == "USAGE" and row["name"] not in roles:
-                ahead.append(row["name"])
-    return frozenset(roles), frozenset(privileges)
-
-
-def _rows(connection: Any, sql: str) -> list[dict[str, Any]]:
-    from snowflake.connector import DictCursor  # noqa: PLC0415
-
-    with connection.cursor(DictCursor) as cursor:
-        return list(cursor.execute(sql).fetchall())
 
 
 if __name__ == "__main__":

@@ -12,11 +12,12 @@ import numpy as np
 from tenacity import Retrying, before_sleep_log, retry_if_exception, stop_after_delay, wait_random_exponential
 from typing_extensions import override
 
-from include.warehouse.base import CsvFile, LoadError, Session, Warehouse
+from include.warehouse.base import CsvFile, Finding, LoadError, NotReachableError, Session, Warehouse
 
 log = logging.getLogger(__name__)
 
 LOCK_TIMEOUT_SECONDS = 300
+CHECK_TIMEOUT_SECONDS = 5
 LOG_LIMIT = "1MB"  # reading so much of it costs a session about 10 ms
 
 
@@ -75,7 +76,7 @@ class DuckDBSession(Session):
         constants: Mapping[str, Any] | None = None,
         json_columns: Collection[str] = (),
     ) -> None:
-        """NumPy arrays are the quickest way in, and need no more than NumPy."""
+        """NumPy arrays are the fastest input that needs no further library."""
         constants = constants or {}
         targets = ", ".join([*constants, *columns])
         values = ", ".join([*("?" for _ in constants), *columns])
@@ -92,7 +93,7 @@ def _array(values: Sequence[Any]) -> "np.ndarray[Any, Any]":
 
 
 def _reason(error: Exception) -> str:
-    """Return DuckDB's complaint as one short line: where and what, without advice on its reader's options."""
+    """Return DuckDB's error as one short line: where and what, without advice on its reader's options."""
     text = re.split(r"\s+Possible (?:fixes|Solution):", str(error))[0]
     if found := re.search(r"on Line: (\d+)\s+Original Line: (.*)\n(.+)", text, re.DOTALL):
         number, line, complaint = found.groups()
@@ -102,7 +103,7 @@ def _reason(error: Exception) -> str:
 
 
 class DuckDBWarehouse(Warehouse):
-    """The file at `path`, made on first use."""
+    """The file at `path`, created on first use."""
 
     def __init__(
         self,
@@ -116,7 +117,7 @@ class DuckDBWarehouse(Warehouse):
 
         With `keeps_log`, small changes stay in DuckDB's write-ahead log beside the file until it holds
         LOG_LIMIT, or until another session ends: a process killed in a checkpoint may leave a file that
-        nobody can open (see include/warehouse/repair.py), so who writes every second should have few.
+        does not open (see include/warehouse/repair.py), so frequent writers should have few.
         """
         self.path = path
         self._lock_timeout_seconds = lock_timeout_seconds
@@ -133,6 +134,15 @@ class DuckDBWarehouse(Warehouse):
             yield DuckDBSession(connection)
         finally:
             connection.close()
+
+    @override
+    def check(self) -> list[Finding]:
+        """Opens the file, waiting up to CHECK_TIMEOUT_SECONDS for its lock."""
+        try:
+            with DuckDBWarehouse(self.path, CHECK_TIMEOUT_SECONDS).session():
+                return [Finding("duckdb", f"opens {self.path} for writing", ok=True)]
+        except (duckdb.Error, OSError) as error:
+            raise NotReachableError(f"{self.path} does not open: {error}") from error
 
     @property
     def _waiting_for_lock(self) -> Retrying:

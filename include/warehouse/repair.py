@@ -34,7 +34,7 @@ class NotRepairedError(Exception):
 
 @app.command()
 def main() -> None:
-    """Repair the file that DUCKDB_PATH names, if it needs it."""
+    """Repair the file that DUCKDB_PATH names, if it does not open."""
     path = get_settings().duckdb_path
     try:
         rows = repair(path)
@@ -89,7 +89,7 @@ def _repair_copy(path: Path, checksum: int, location: int) -> int:
 
 
 def _read_all(path: Path) -> int:
-    """Return the number of rows in all tables, after reading every column; closing takes the log in."""
+    """Return the number of rows in all tables, after reading every column; closing checkpoints the log."""
     with closing(duckdb.connect(str(path))) as connection:
         tables = connection.execute("select schema_name, table_name from duckdb_tables()").fetchall()
         rows = 0

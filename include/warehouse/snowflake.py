@@ -19,7 +19,7 @@ from snowflake.connector.errors import Error, ProgrammingError
 from typing_extensions import override
 
 from include.settings import SNOWFLAKE_CONNECTION, SnowflakeSettings
-from include.warehouse.base import CsvFile, LoadError, Role, Session, Warehouse
+from include.warehouse.base import CsvFile, Finding, LoadError, Role, Session, Warehouse
 
 log = logging.getLogger(__name__)
 
@@ -183,7 +183,7 @@ class SnowflakeSession(Session):
             self.execute(statement, [*constants.values(), chunk])
 
     def _remove(self, path: str) -> None:
-        """Empty the path; a file that stays there is never loaded again, so failing to is no failure."""
+        """Empty the path; a file that stays is never loaded again, so a failure is only logged."""
         try:
             self.execute(f"remove {path}")
         except Error as error:
@@ -194,7 +194,7 @@ def _unpacked(position: int, name: str, values: Sequence[Any], json_columns: Col
     """Return the expression that takes a column's value out of a row, which is a JSON array."""
     item = f"new_rows.value[{position}]"
     if name in json_columns:
-        # Snowflake refuses some JSON that others take, as a name that repeats: kept as text, it is not lost.
+        # Snowflake refuses some JSON that others accept, such as a repeated name; as text, it is not lost.
         return f"coalesce(try_parse_json({item}::varchar), to_variant({item}::varchar))"
     kind = type(next((value for value in values if value is not None), ""))
     if issubclass(kind, dt.datetime):
@@ -203,7 +203,7 @@ def _unpacked(position: int, name: str, values: Sequence[Any], json_columns: Col
 
 
 def _json_arrays(rows: Iterable[tuple[Any, ...]]) -> Iterator[str]:
-    """Yield the rows as JSON arrays of at most MAX_BOUND_BYTES each, but of one row at least."""
+    """Yield the rows as JSON arrays of at most MAX_BOUND_BYTES each, or of one longer row."""
     chunk: list[str] = []
     size = 0
     for row in rows:
@@ -226,7 +226,7 @@ def _bound(value: Any) -> Any:
 def _write_staged_file(file: CsvFile, target: Path) -> int:
     """Write the wanted columns as gzipped CSV without header and return the number of rows.
 
-    PUT compresses a file anyway. Doing it here makes every row pass by: a COPY with a SELECT says nothing of
+    PUT compresses a file anyway. Doing it here checks every row: a COPY with a SELECT does not report
     missing or surplus columns, and METADATA$FILE_ROW_NUMBER is sure to start at 1 without a header.
     Raises LoadError where a line is not as the header says.
     """
@@ -288,3 +288,10 @@ class SnowflakeWarehouse(Warehouse):
         """Closing rolls back what is open. Raises NotConfiguredError."""
         with closing(snowflake.connector.connect(**connect_arguments(self._role))) as connection:
             yield SnowflakeSession(connection)
+
+    @override
+    def check(self) -> list[Finding]:
+        """Checks every privilege of both roles, whichever is this one's."""
+        from include.warehouse.privileges import check_privileges  # noqa: PLC0415 (it imports this module)
+
+        return check_privileges()

@@ -27,7 +27,7 @@ JVM_OPTIONS = (
     "-Xms256m",
     "-Xmx512m",
     "-XX:+UseSerialGC",
-    # The quick compiler alone: half the processor time of a start, and a third less under load.
+    # Only the first-tier compiler: half the processor time of a start, and a third less under load.
     "-XX:TieredStopAtLevel=1",
     "-XX:+ExitOnOutOfMemoryError",
 )
@@ -56,7 +56,7 @@ def uses_own_broker(settings: Settings, env: Mapping[str, str] | None = None) ->
 
 
 def prepare_broker(settings: Settings) -> None:
-    """Fetch the jars and format the storage, each once; write the configuration anew.
+    """Fetch the jars and format the storage, each once; rewrite the configuration.
 
     Raises BrokerError if Java or Maven is missing or fails.
     """
@@ -81,7 +81,7 @@ def wait_for_broker(servers: str, timeout: float = 60) -> None:
 
 
 def broker_is_ready(servers: str) -> bool:
-    """Return whether a broker answers and counts itself to the cluster; for code outside an event loop."""
+    """Return whether a broker answers and is registered in the cluster; for code outside an event loop."""
     return any(_listens(server) for server in servers.split(",")) and asyncio.run(_has_live_brokers(servers))
 
 
@@ -108,7 +108,7 @@ async def _has_live_brokers(servers: str) -> bool:
 
 
 def _format(settings: Settings) -> None:
-    """Make the empty storage beside its place and move it there, so that it is whole or not there."""
+    """Format the storage beside its place and rename it, so that it is complete or absent."""
     unfinished = _data_dir(settings).with_name("data.unfinished")
     properties = unfinished.with_suffix(".properties")
     if unfinished.exists():

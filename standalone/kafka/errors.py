@@ -1,4 +1,4 @@
-"""What can go wrong with the local broker."""
+"""The error of the local broker."""
 
 
 class BrokerError(RuntimeError):

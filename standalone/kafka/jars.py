@@ -1,4 +1,4 @@
-"""The broker's jars: fetched once from Maven, as pom.xml pins them, for every stack on this machine."""
+"""The broker's jars: fetched once from Maven, as pom.xml pins them, for all stacks on this machine."""
 
 import fcntl
 import hashlib
@@ -35,7 +35,7 @@ def jar_dir(pom: Path = POM, libs: Path = LIBS) -> Path:
 
 
 def fetch_jars(pom: Path = POM, libs: Path = LIBS) -> Path:
-    """Return the folder of the jars, fetched if it is not there; two at once fetch one time.
+    """Return the folder of the jars, fetched if missing; of two concurrent calls one fetches.
 
     Raises BrokerError if Maven is missing or fails, with Maven's own output.
     """

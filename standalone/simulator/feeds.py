@@ -1,4 +1,4 @@
-"""A believable market and newsroom: what the simulator's two APIs answer, from one seed."""
+"""A plausible market and newsroom behind the simulator's two APIs, from one seed."""
 
 import random
 from collections import deque
@@ -9,7 +9,7 @@ SECONDS_A_YEAR = 365 * 24 * 3600
 VOLATILITY = 0.6  # of a year, about Bitcoin's
 START_PRICES = {"bitcoin": 67_000.0, "ethereum": 3_500.0, "solana": 150.0, "dogecoin": 0.12}
 PAGE = 20  # articles on the front page
-LONGEST_WALK = 10_000  # steps made up at once after a silence; what lies before is left out
+LONGEST_WALK = 10_000  # steps computed at once after a pause; earlier ones are left out
 
 SOURCES = ("Reuters", "Bloomberg", "CNBC", "Financial Times", "The Verge", "Handelsblatt", "CoinDesk")
 SUBJECTS = (
@@ -68,13 +68,13 @@ class _Walk:
 
 
 class Newsroom:
-    """A front page: each look finds most of the articles of the last one, and one to `new_articles` new."""
+    """A front page: each request returns most articles of the one before, and one to `new_articles` new."""
 
     def __init__(self, seed: int, new_articles: int, now: float) -> None:
         self._random = random.Random(f"{seed} news")  # noqa: S311 (made-up news)
         self._new_articles = new_articles
         self._count = 0
-        # Addresses differ between two lives of the simulator: it would otherwise repeat them as new articles.
+        # Addresses differ between two runs of the simulator: articles of the second one are new.
         self._edition = f"{seed}-{int(now):x}"
         self._page: deque[dict[str, Any]] = deque(maxlen=max(PAGE, new_articles))
         for minutes in range(PAGE, 0, -1):

@@ -1,4 +1,4 @@
-"""Which partitions the group has given to this consumer, and up to where each has been read."""
+"""The partitions that the group has assigned to this consumer, and how far each is read."""
 
 from collections.abc import Iterable
 
@@ -13,9 +13,9 @@ log = structlog.get_logger(__name__)
 class Assignment(ConsumerRebalanceListener):
     """Told by aiokafka of every rebalance; only the event loop's thread touches it.
 
-    A partition is first unplaced, until the sink has said where to read on; then it is in `positions`, with
-    the offset up to which it is in a batch, or in `refused`, with the reason. `generation` changes whenever
-    that starts anew: messages of an earlier one are not to be stored.
+    A partition starts in `unplaced`. Once the sink has returned its stored offset it is in `positions`, with
+    the offset up to which it is in a batch, or in `refused`, with the reason. `generation` grows whenever all
+    partitions start over: a batch of an earlier one must not be stored. docs/streaming.md has the diagram.
     """
 
     def __init__(self, client: AIOKafkaConsumer) -> None:
@@ -39,18 +39,18 @@ class Assignment(ConsumerRebalanceListener):
 
     @override
     def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        """Quick, since the group waits for no one."""
+        """Must be quick: the group waits until every member has returned."""
         self._client.pause(*assigned)  # or aiokafka would read on from the group's committed offsets
         self.known = True
         self._begin(assigned)
         log.info("partitions assigned", partitions=sorted(f"{topic}/{number}" for topic, number in assigned))
 
     def place_again(self) -> None:
-        """Forget what was read and is not stored: the sink knows best where each partition is."""
+        """Drop what was read and is not stored, and begin again at the stored offsets."""
         self._begin(self.partitions)
 
     def reconsider_refused(self) -> None:
-        """Let those that were refused be placed again: an operator may have helped."""
+        """Place those that were refused again: an operator may have set their offset."""
         self.unplaced.update(self.refused)
         self.refused.clear()
 

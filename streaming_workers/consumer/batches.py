@@ -61,7 +61,7 @@ class Batch:
         return time.monotonic() - self.began
 
     def add(self, partition: TopicPartition, records: Sequence[ConsumerRecord], max_event_bytes: int) -> None:
-        """Take in messages of a partition: valid events become rows, the others dead letters."""
+        """Add messages of a partition: valid events as rows, the others as dead letters."""
         stream = STREAMS[partition.topic]
         rows = self.rows[stream]
         for record in records:
@@ -81,7 +81,7 @@ class Batch:
         self.bytes += sum(len(record.value or b"") for record in records)
 
     def move(self, partition: TopicPartition, expected: int, position: int) -> None:
-        """Note that everything of the partition from `expected` to below `position` is in the batch."""
+        """Record that the batch holds everything of the partition from `expected` to below `position`."""
         first = self.moves[partition].expected if partition in self.moves else expected
         self.moves[partition] = OffsetMove(first, position)
 

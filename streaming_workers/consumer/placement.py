@@ -15,7 +15,7 @@ class LogRange:
 
 @dataclass(frozen=True)
 class Start:
-    """Read from `position`; the stored offset is `expected`, and `lost` messages between them are gone."""
+    """Read from `position`; the stored offset is `expected`, `lost` messages between them were deleted."""
 
     expected: int
     position: int
@@ -31,12 +31,12 @@ class RefusedPartitionError(Exception):
 
 
 def place(partition: TopicPartition, stored: int, log_range: LogRange) -> Start:
-    """Return where to read on; raises RefusedPartitionError where the stored offset is beyond the log."""
+    """Return where to read; raises RefusedPartitionError where the stored offset is beyond the log."""
     if stored > log_range.end:
         name, number = partition
         raise RefusedPartitionError(
             f"{name} partition {number}: offset {stored} is stored, but the log ends at {log_range.end}: the"
-            " topic was made anew or lost data. To read it from its beginning, set next_offset to"
+            " topic was recreated or lost data. To read it from its beginning, set next_offset to"
             f" {log_range.begin} in streaming.kafka_offsets where kafka_topic = '{name}' and"
             f" kafka_partition = {number}."
         )

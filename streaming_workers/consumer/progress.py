@@ -1,4 +1,4 @@
-"""How the consumer gets on: its metrics, and whether it is healthy."""
+"""The consumer's metrics, and whether it is healthy."""
 
 import threading
 import time
@@ -16,11 +16,11 @@ from streaming_workers.consumer.batches import Batch
 
 LATENCY_BUCKETS = (0.1, 0.25, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 30, 60, 300, 1800, 3600)
 PARTITION = ("topic", "partition")
-WATCH_SECONDS = 2  # between two looks at the lag
+LAG_INTERVAL_SECONDS = 2  # between two measurements of the lag
 
 
 class LatencyHistogram(Collector):
-    """A histogram that takes a batch of thousands at once, which the library's own takes one by one."""
+    """A histogram that takes a batch of thousands in one call; the library's takes one value a call."""
 
     def __init__(self, name: str, description: str, bounds: Sequence[float]) -> None:
         self._name = name
@@ -31,7 +31,7 @@ class LatencyHistogram(Collector):
         self._lock = threading.Lock()
 
     def observe_times(self, times_ms: Iterable[int], now_ms: int) -> None:
-        """Take in what happened at these times (ms since 1970) and is done now; none counts as below 0."""
+        """Observe the delay from each of the times (ms since 1970) until now, at least 0."""
         delays = sorted(max(now_ms - time_ms, 0) for time_ms in times_ms)
         upper = [bisect_right(delays, bound * 1000) for bound in self._bounds] + [len(delays)]
         with self._lock:
@@ -60,8 +60,8 @@ STORE_SECONDS = Histogram(
     buckets=(0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 300),
 )
 LOST = Counter("consumer_lost_messages", "Messages that Kafka deleted before they were read.", ["topic"])
-RETRIES = Counter("consumer_retries", "Tries to reach the sink or the dead letters that failed.", ["error"])
-CONFLICTS = Counter("consumer_conflicts", "Batches given up since another consumer has the partition.")
+RETRIES = Counter("consumer_retries", "Failed tries to reach the sink or the dead-letter topic.", ["error"])
+CONFLICTS = Counter("consumer_conflicts", "Batches dropped since another consumer has the partition.")
 SNOWPIPE_REJECTED = Counter(
     "consumer_snowpipe_rejected_rows", "Rows that Snowpipe Streaming rejected, stored by SQL instead."
 )
@@ -74,7 +74,7 @@ REGISTRY.register(LATENCY)
 
 @dataclass
 class PartitionProgress:
-    """How far a partition is; `since` is when it last moved or had nothing to do (monotonic seconds)."""
+    """How far a partition is stored; `since` is when it last advanced or had no lag (monotonic seconds)."""
 
     next_offset: int
     since: float
@@ -82,12 +82,12 @@ class PartitionProgress:
 
     @property
     def lag(self) -> int:
-        """Messages that are known of and not stored; markers of transactions count for a moment."""
+        """Consumer lag in messages; transaction markers count until the position has passed them."""
         return max(0, (self.end or 0) - self.next_offset)
 
 
 class Progress:
-    """What the consumer reports here feeds the metrics and `health`, which any thread may call."""
+    """Collects what the consumer reports, for the metrics and for `health`, which any thread may call."""
 
     def __init__(self, stall_seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._stall_seconds = stall_seconds
@@ -105,12 +105,13 @@ class Progress:
             return {partition: one.next_offset for partition, one in self._partitions.items()}
 
     def placed(self, stored: Mapping[TopicPartition, int], refused: Mapping[TopicPartition, str]) -> None:
-        """These partitions are read from their stored offsets on; `refused` says why others are not."""
+        """Report the stored offsets of partitions that are now read; `refused` says why others are not."""
         now = self._clock()
         with self._lock:
             for partition, offset in stored.items():
                 known = self._partitions.get(partition)
-                if known is None or known.next_offset != offset:  # getting one back is no progress by itself
+                # Being assigned the same partition again is no progress.
+                if known is None or known.next_offset != offset:
                     self._partitions[partition] = PartitionProgress(offset, now)
                 NEXT_OFFSET.labels(*partition).set(offset)
             self._refused = dict(refused)
@@ -124,7 +125,7 @@ class Progress:
                     gauge.remove(*partition)
 
     def stored(self, batch: Batch, seconds: float) -> None:
-        """A batch is committed."""
+        """Report that a batch is committed, and the seconds that took."""
         now = self._clock()
         with self._lock:
             self._trouble = None
@@ -141,13 +142,13 @@ class Progress:
         LATENCY.observe_times(batch.kafka_timestamps, time.time_ns() // 1_000_000)
 
     def failed(self, error: BaseException | None) -> None:
-        """A try to read or store failed and will be repeated."""
+        """Report a try to read or store that failed and will be repeated."""
         RETRIES.labels(type(error).__name__).inc()
         with self._lock:
             self._trouble = str(error) or repr(error)
 
     def ends_known(self, ends: Mapping[TopicPartition, int]) -> None:
-        """The brokers have said where the log of every partition of this consumer ends."""
+        """Report where the log of every partition of this consumer ends."""
         now = self._clock()
         with self._lock:
             self._lag_known = now
@@ -171,8 +172,8 @@ class Progress:
                     f"{topic} partition {number}: {one.lag} messages wait, none stored for"
                     f" {now - one.since:.0f} s"
                 )
-            # Looks are apart, so silence between them is not yet one.
-            if (silence := now - self._lag_known) > self._stall_seconds + 3 * WATCH_SECONDS:
+            # The lag is measured at intervals: between two of them it is not unknown.
+            if (silence := now - self._lag_known) > self._stall_seconds + 3 * LAG_INTERVAL_SECONDS:
                 return self._reason(f"the lag is unknown for {silence:.0f} s")
         return None
 

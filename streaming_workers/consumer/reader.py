@@ -1,4 +1,4 @@
-"""Reads the assigned partitions from the stored offsets on and makes batches of their messages."""
+"""Reads the assigned partitions, starting at the stored offsets, and makes batches of their messages."""
 
 import asyncio
 import time
@@ -9,39 +9,42 @@ import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import (
     CorruptRecordException,
-    KafkaError,
     NoOffsetForPartitionError,
     OffsetOutOfRangeError,
     RecordTooLargeError,
 )
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
 from streaming_workers.consumer.assignment import Assignment
 from streaming_workers.consumer.batches import Batch
 from streaming_workers.consumer.placement import LogRange, RefusedPartitionError, place
 from streaming_workers.consumer.progress import LOST, Progress
-from streaming_workers.consumer.sinks import Sink, SinkError
-from streaming_workers.consumer.storing import Storer, pause
+from streaming_workers.consumer.sinks import Sink
+from streaming_workers.consumer.storing import RETRIED, Storer, retrying
 from streaming_workers.dead_letters.topic import DeadLetterWriter
 from streaming_workers.settings import ConsumerSettings
 from streaming_workers.threads import in_daemon_thread
 
 POLL_SECONDS = 0.2
 POLL_RECORDS = 2000
-BACKLOG_ROWS = 10_000  # with so many there is no reason to wait for more
+BACKLOG_ROWS = 10_000  # a batch of so many does not wait for more
 RECONSIDER_SECONDS = 30
 
-READ_ANEW = (CorruptRecordException, NoOffsetForPartitionError, OffsetOutOfRangeError, RecordTooLargeError)
-"""What aiokafka raises of one partition; it may have skipped messages of any by then."""
+REREAD_AFTER = (
+    CorruptRecordException,
+    NoOffsetForPartitionError,
+    OffsetOutOfRangeError,
+    RecordTooLargeError,
+)
+"""What aiokafka raises of one partition; by then it may have skipped messages of any partition."""
 
-WhereTheyAre = tuple[dict[TopicPartition, int], dict[TopicPartition, LogRange]]
-"""The stored offset and the log of each partition."""
+StoredAndLog = tuple[dict[TopicPartition, int], dict[TopicPartition, LogRange]]
+"""The stored offset and the log's range of each partition."""
 
 log = structlog.get_logger(__name__)
 
 
 class Reader:
-    """One client's reading; the batch after the one that is being stored is read meanwhile."""
+    """Reads with one client; while one batch is being stored, the next one is read."""
 
     def __init__(
         self,
@@ -65,12 +68,12 @@ class Reader:
         self._reconsider_at = 0.0
 
     async def run(self) -> None:
-        """Read for ever. Raises KafkaError where the client is of no more use."""
+        """Read until cancelled. Raises KafkaError where the client has failed."""
         while True:
             if self._assignment.refused and time.monotonic() > self._reconsider_at:
                 self._assignment.reconsider_refused()
             if self._assignment.unplaced:
-                await self._storer.settled()  # or the stored offsets would change under our eyes
+                await self._storer.settled()  # the stored offsets must not change meanwhile
                 await self._place()
             elif self._assignment.positions:
                 await self._read()
@@ -79,13 +82,15 @@ class Reader:
                 await asyncio.sleep(POLL_SECONDS)
 
     async def _read(self) -> None:
-        """Take what the client has fetched into the batch."""
+        """Add what the client has fetched to the batch."""
         generation = self._assignment.generation
         try:
             records = await self._client.getmany(
-                *self._assignment.positions, timeout_ms=int(self._patience * 1000), max_records=POLL_RECORDS
+                *self._assignment.positions,
+                timeout_ms=self._poll_timeout_ms,
+                max_records=POLL_RECORDS,
             )
-        except READ_ANEW as error:
+        except REREAD_AFTER as error:
             log.error("messages cannot be read, reading again from the stored offsets", error=repr(error))  # noqa: TRY400
             self._assignment.place_again()
             await asyncio.sleep(POLL_SECONDS)
@@ -106,7 +111,7 @@ class Reader:
                 self._assignment.positions[partition] = position
 
     async def _hand_over(self) -> None:
-        """Let the batch be stored if it is due, and wait for the one before if it is full."""
+        """Store the batch if it is due; if it is full, wait for the one before first."""
         batch = self._batch
         if not (self._is_due(batch) or self._is_full(batch)):
             return
@@ -116,7 +121,7 @@ class Reader:
         self._batch = Batch(self._assignment.generation)
 
     def _is_due(self, batch: Batch) -> bool:
-        """Return whether to store it now; while another is being stored, it may as well grow."""
+        """Return whether to store it now; while another is being stored, it keeps growing."""
         enough = batch.messages >= BACKLOG_ROWS or batch.age_seconds >= self._settings.batch_seconds
         return bool(batch.moves) and enough and self._storer.idle
 
@@ -124,21 +129,25 @@ class Reader:
         return batch.messages >= self._settings.batch_rows or batch.bytes >= self._settings.batch_bytes
 
     @property
-    def _patience(self) -> float:
-        """Seconds to wait for messages; less where a batch is about to be due."""
-        if not self._batch.moves or not self._storer.idle:
-            return POLL_SECONDS
-        return min(POLL_SECONDS, max(0.0, self._settings.batch_seconds - self._batch.age_seconds))
+    def _poll_timeout_ms(self) -> int:
+        """Milliseconds to wait for messages, at most until the batch is due."""
+        seconds = POLL_SECONDS
+        if self._batch.moves and self._storer.idle:
+            seconds = min(seconds, max(0.0, self._settings.batch_seconds - self._batch.age_seconds))
+        return int(seconds * 1000)
 
     async def _place(self) -> None:
-        """Begin to read each unplaced partition where the sink says."""
+        """Begin to read each unplaced partition at its stored offset."""
         generation = self._assignment.generation
         partitions = set(self._assignment.unplaced)
         self._progress.keep(self._assignment.partitions)
         await self._dead_letters.keep(self._assignment.partitions)
+        message = "the stored offsets could not be read, trying again"
         try:
-            found: WhereTheyAre = await self._retrying(generation)(self._look_up, partitions)
-        except (SinkError, KafkaError):  # of partitions that are no longer ours
+            found: StoredAndLog = await retrying(self._assignment, generation, self._progress, message)(
+                self._read_offsets, partitions
+            )
+        except RETRIED:  # of partitions that are no longer ours
             return
         if generation != self._assignment.generation:
             return
@@ -170,31 +179,13 @@ class Reader:
         self._client.seek(partition, start.position)
         self._assignment.positions[partition] = start.expected
 
-    async def _look_up(self, partitions: Collection[TopicPartition]) -> WhereTheyAre:
-        """Return the stored offset, made if there was none, and the log of each partition."""
+    async def _read_offsets(self, partitions: Collection[TopicPartition]) -> StoredAndLog:
+        """Return the stored offset, registered if there was none, and the log's range, of each partition."""
         await in_daemon_thread(self._sink.prepare)
         stored = await in_daemon_thread(partial(self._sink.stored_offsets, partitions))
-        # Asked for afterwards: an end from before could lie below what somebody stored meanwhile.
+        # Read after the stored offsets: an earlier end could lie below what another consumer has stored.
         begins = await self._client.beginning_offsets(partitions)
         ends = await self._client.end_offsets(partitions)
         if new := {partition: begins[partition] for partition in partitions if partition not in stored}:
             await in_daemon_thread(partial(self._sink.register, new))
         return {**new, **stored}, {one: LogRange(begins[one], ends[one]) for one in partitions}
-
-    def _retrying(self, generation: int) -> AsyncRetrying:
-        def passes(error: BaseException) -> bool:
-            return isinstance(error, SinkError | KafkaError) and generation == self._assignment.generation
-
-        def report(state: RetryCallState) -> None:
-            error = state.outcome.exception() if state.outcome else None
-            self._progress.failed(error)
-            log.warning(
-                "the stored offsets could not be read, trying again",
-                error=str(error) or repr(error),
-                tries=state.attempt_number,
-                pause_seconds=round(state.upcoming_sleep, 2),
-            )
-
-        return AsyncRetrying(
-            retry=retry_if_exception(passes), wait=pause(), before_sleep=report, reraise=True
-        )

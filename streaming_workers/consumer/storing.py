@@ -1,8 +1,10 @@
-"""Stores one batch at a time, again and again until it is stored or no longer this consumer's to store."""
+"""Stores one batch at a time, retried until it is stored or its partitions are no longer this consumer's."""
 
 import asyncio
 import time
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaConsumer
@@ -16,16 +18,16 @@ from streaming_workers.consumer.sinks import OffsetConflictError, Sink, SinkErro
 from streaming_workers.dead_letters.topic import DeadLetterWriter
 from streaming_workers.threads import in_daemon_thread
 
-LONGEST_PAUSE_SECONDS = 2
+MAX_PAUSE_SECONDS = 2
 
-PASSING = (SinkError, KafkaError, TimeoutError)
-"""What a later try may not meet again. Nothing was stored, or the stored offsets will show that it was."""
+RETRIED = (SinkError, KafkaError, TimeoutError)
+"""Errors that may pass. Nothing was stored, or the stored offsets will show that it was."""
 
 log = structlog.get_logger(__name__)
 
 
 class Storer:
-    """The dead letters go out first, then rows and offsets in one transaction, in a thread."""
+    """Writes the dead letters first, then rows and offsets in one transaction, in a thread."""
 
     def __init__(self, sink: Sink, dead_letters: DeadLetterWriter, progress: Progress) -> None:
         self._sink = sink
@@ -56,15 +58,23 @@ class Storer:
 
     async def _store(self, batch: Batch, assignment: Assignment, client: AIOKafkaConsumer) -> None:
         start = time.monotonic()
+        retry = retrying(
+            assignment,
+            batch.generation,
+            self._progress,
+            "a batch could not be stored, trying again",
+            on_error=lambda: client.pause(*assignment.positions),  # memory then grows no further
+            messages=batch.messages,
+        )
         try:
-            await self._retrying(batch, assignment, client)(self._try, batch)
+            await retry(self._try, batch)
         except (OffsetConflictError, ProducerFenced) as error:
             CONFLICTS.inc()
-            log.warning("another consumer has the partitions, the batch is given up", reason=str(error))
+            log.warning("another consumer has the partitions, the batch is dropped", reason=str(error))
             if batch.generation == assignment.generation:
                 assignment.place_again()
-        except PASSING as error:
-            log.warning("the partitions were taken away, the batch is given up", last_error=str(error))
+        except RETRIED as error:
+            log.warning("the partitions were revoked, the batch is dropped", last_error=str(error))
         else:
             self._progress.stored(batch, time.monotonic() - start)
             log.debug("stored", messages=batch.messages, seconds=round(time.monotonic() - start, 3))
@@ -75,28 +85,40 @@ class Storer:
         await self._dead_letters.write(batch.rejected)
         await in_daemon_thread(partial(self._sink.store, batch))
 
-    def _retrying(self, batch: Batch, assignment: Assignment, client: AIOKafkaConsumer) -> AsyncRetrying:
-        def passes(error: BaseException) -> bool:
-            still_ours = batch.generation == assignment.generation
-            return still_ours and isinstance(error, PASSING) and not isinstance(error, ProducerFenced)
 
-        def wait_for_sink(state: RetryCallState) -> None:
-            client.pause(*assignment.positions)  # what is fetched already is all that memory has to hold
-            error = state.outcome.exception() if state.outcome else None
-            self._progress.failed(error)
-            log.warning(
-                "a batch could not be stored, trying again",
-                error=str(error) or repr(error),
-                messages=batch.messages,
-                tries=state.attempt_number,
-                pause_seconds=round(state.upcoming_sleep, 2),
-            )
+def retrying(
+    assignment: Assignment,
+    generation: int,
+    progress: Progress,
+    message: str,
+    *,
+    on_error: Callable[[], None] = lambda: None,
+    **fields: Any,
+) -> AsyncRetrying:
+    """Return a retry of RETRIED errors while the assignment is of this generation; logs each as `message`.
 
-        return AsyncRetrying(
-            retry=retry_if_exception(passes), wait=pause(), before_sleep=wait_for_sink, reraise=True
+    The pauses are short, so that storing resumes soon after the cause is gone.
+    """
+
+    def is_retried(error: BaseException) -> bool:
+        still_ours = generation == assignment.generation
+        return still_ours and isinstance(error, RETRIED) and not isinstance(error, ProducerFenced)
+
+    def report(state: RetryCallState) -> None:
+        on_error()
+        error = state.outcome.exception() if state.outcome else None
+        progress.failed(error)
+        log.warning(
+            message,
+            error=str(error) or repr(error),
+            tries=state.attempt_number,
+            pause_seconds=round(state.upcoming_sleep, 2),
+            **fields,
         )
 
-
-def pause() -> wait_random_exponential:
-    """Return the pauses between tries: short, as what was missed is caught up on at once when it works."""
-    return wait_random_exponential(multiplier=0.2, max=LONGEST_PAUSE_SECONDS)
+    return AsyncRetrying(
+        retry=retry_if_exception(is_retried),
+        wait=wait_random_exponential(multiplier=0.2, max=MAX_PAUSE_SECONDS),
+        before_sleep=report,
+        reraise=True,
+    )

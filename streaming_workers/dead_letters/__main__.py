@@ -1,38 +1,24 @@
-"""Look at dead letters and send them again: `python -m streaming_workers.dead_letters {list,replay}`."""
+"""Show dead letters and replay them: `python -m streaming_workers.dead_letters {list,replay}`."""
 
 import asyncio
 import sys
-from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+from aiokafka import ConsumerRecord
 from aiokafka.errors import KafkaError
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from streaming_workers.dead_letters.topic import (
-    Message,
-    close_producer,
-    committed_reader,
-    error_header,
-    original_headers,
-    read_to_end,
-    send_all,
-    transactional_producer,
-)
+from streaming_workers.dead_letters.replay import replay_all
+from streaming_workers.dead_letters.topic import error_header, newest
 from streaming_workers.events import STREAMS, Stream
 from streaming_workers.settings import KafkaSettings
-from streaming_workers.topics import partition_counts
 
-REPLAY_GROUP = "warehouse-sink-replay"
-REPLAY_BATCH = 200
 PREVIEW_CHARACTERS = 60
-START_SECONDS = 30
 
 app = typer.Typer(help="Dead letters.", no_args_is_help=True, pretty_exceptions_enable=False)
 console = Console(highlight=False)
@@ -67,89 +53,10 @@ def replay(topic: Topic = "", dry_run: DryRun = False) -> None:
         console.print(f"{name}: {count} dead letter(s) {verb}")
 
 
-async def newest(settings: KafkaSettings, streams: list[Stream], limit: int) -> list[ConsumerRecord]:
-    """Return up to `limit` dead letters of each partition, oldest first."""
-    letters: list[ConsumerRecord] = []
-    partitions = await _partitions(settings, streams)
-    async with committed_reader(settings, partitions) as reader:
-        for partition in partitions:
-            begin = (await reader.beginning_offsets([partition]))[partition]
-            end = (await reader.end_offsets([partition]))[partition]
-            # Markers of transactions take offsets too, so some more are looked at.
-            start = max(begin, end - 2 * limit)
-            letters += [one async for one in read_to_end(reader, partition, start)][-limit:]
-    return sorted(letters, key=lambda letter: letter.timestamp)
-
-
-async def replay_all(settings: KafkaSettings, streams: list[Stream], dry_run: bool) -> Counter[str]:
-    """Send every dead letter that no replay has sent; return how many of each topic.
-
-    Each part is sent, and noted as sent, in one transaction. A second replay at the same time shuts out the
-    first. Raises KafkaError.
-    """
-    sent = Counter({stream.topic: 0 for stream in streams})
-    partitions = await _partitions(settings, streams)
-    async with _replayer(settings, partitions) as (producer, reader):
-        for partition in partitions:
-            topic = _source_topic(partition)
-            start = await reader.committed(partition)
-            async for part in _parts(read_to_end(reader, partition, start or 0)):
-                sent[topic] += len(part)
-                if not dry_run:
-                    await _send_again(producer, partition, part)
-    return sent
-
-
-async def _send_again(
-    producer: AIOKafkaProducer, partition: TopicPartition, letters: list[ConsumerRecord]
-) -> None:
-    async with producer.transaction():
-        target = TopicPartition(_source_topic(partition), partition.partition)
-        messages: list[Message] = [(letter, original_headers(letter), None) for letter in letters]
-        await send_all(producer, target, messages)
-        await producer.send_offsets_to_transaction({partition: letters[-1].offset + 1}, REPLAY_GROUP)
-
-
-@asynccontextmanager
-async def _replayer(
-    settings: KafkaSettings, partitions: list[TopicPartition]
-) -> AsyncIterator[tuple[AIOKafkaProducer, AIOKafkaConsumer]]:
-    """Give a producer and a reader; once the one has shut out other replays, the other sees what they did."""
-    producer = transactional_producer(settings, REPLAY_GROUP)
-    try:
-        async with asyncio.timeout(START_SECONDS):
-            await producer.start()
-        async with committed_reader(settings, partitions, REPLAY_GROUP) as reader:
-            yield producer, reader
-    finally:
-        await close_producer(producer)
-
-
-async def _parts(letters: AsyncIterator[ConsumerRecord]) -> AsyncIterator[list[ConsumerRecord]]:
-    part: list[ConsumerRecord] = []
-    async for letter in letters:
-        part.append(letter)
-        if len(part) == REPLAY_BATCH:
-            yield part
-            part = []
-    if part:
-        yield part
-
-
-async def _partitions(settings: KafkaSettings, streams: list[Stream]) -> list[TopicPartition]:
-    counts = await partition_counts(settings)
-    names = [stream.dead_letter_topic for stream in streams]
-    return [TopicPartition(name, number) for name in names for number in range(counts.get(name, 0))]
-
-
 def _streams(topic: str) -> list[Stream]:
     if topic and topic not in STREAMS:
         raise typer.BadParameter(f"{topic} is none of {', '.join(STREAMS)}")
     return [STREAMS[topic]] if topic else list(STREAMS.values())
-
-
-def _source_topic(partition: TopicPartition) -> str:
-    return next(stream.topic for stream in STREAMS.values() if stream.dead_letter_topic == partition.topic)
 
 
 def _cells(letter: ConsumerRecord) -> list[str]:

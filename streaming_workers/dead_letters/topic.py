@@ -1,4 +1,4 @@
-"""Dead letters: the message as it came, on `<topic>.dlq`, with headers that say where from and why.
+"""Dead letters: the unchanged message on `<topic>.dlq`, with headers that say where it came from and why.
 
 The headers are Kafka Connect's, so that its tools read them, and one more: the message's own time.
 """
@@ -12,8 +12,9 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPa
 from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 from prometheus_client import Counter
 
-from streaming_workers.events import STREAMS
+from streaming_workers.events import STREAMS, Stream
 from streaming_workers.settings import KafkaSettings
+from streaming_workers.topics import partition_counts
 from streaming_workers.validation import Rejected
 
 HEADER_PREFIX = "__connect.errors."
@@ -22,7 +23,7 @@ MAX_REASON_CHARACTERS = 1000
 MAX_REQUEST_BYTES = 64 * 1024 * 1024
 MAX_BATCH_BYTES = 512 * 1024
 REQUEST_TIMEOUT_MS = 15_000
-ANSWER_SECONDS = 30  # with no answer for this long, what was begun is given up and begun anew
+ANSWER_SECONDS = 30  # with no answer for this long, the writer is closed and the next try makes another
 CLOSE_SECONDS = 1
 
 Headers = Sequence[tuple[str, bytes]]
@@ -71,8 +72,8 @@ def original_headers(record: ConsumerRecord) -> list[tuple[str, bytes]]:
 class DeadLetterWriter:
     """Writes each dead letter once, however often a batch is tried, and by whichever consumer.
 
-    Each source partition has a transactional producer of its own. Making one shuts out (fences) whoever wrote
-    for the partition before; what that one left behind is then read, and not written again.
+    Each source partition has a transactional producer of its own. Making one fences the producer
+    that wrote for the partition before; what that one has written is then read, and not written again.
     """
 
     def __init__(self, settings: KafkaSettings, group: str) -> None:
@@ -81,7 +82,7 @@ class DeadLetterWriter:
         self._writers: dict[TopicPartition, PartitionWriter] = {}
 
     async def write(self, rejected: dict[TopicPartition, list[Rejected]]) -> None:
-        """Write those dead letters of a batch that are not there.
+        """Write those dead letters of a batch that the topic does not hold yet.
 
         Raises KafkaError or TimeoutError: whether they were written is then unknown, and to be tried again.
         ProducerFenced means that another consumer has the partition.
@@ -97,8 +98,8 @@ class DeadLetterWriter:
 
     async def keep(self, partitions: Collection[TopicPartition]) -> None:
         """Close the producers of all other partitions."""
-        gone = self._writers.keys() - set(partitions)
-        await asyncio.gather(*(self._forget(partition) for partition in gone))
+        revoked = self._writers.keys() - set(partitions)
+        await asyncio.gather(*(self._forget(partition) for partition in revoked))
 
     async def _writer(self, partition: TopicPartition, first: ConsumerRecord) -> "PartitionWriter":
         if partition not in self._writers:
@@ -111,18 +112,18 @@ class DeadLetterWriter:
 
 
 class PartitionWriter:
-    """The dead letters of one source partition; of no more use after any error."""
+    """Writes the dead letters of one source partition; not to be used again after an error."""
 
     def __init__(self, settings: KafkaSettings, group: str, source: TopicPartition) -> None:
         self._settings = settings
         self._group = group
         self._target = TopicPartition(STREAMS[source.topic].dead_letter_topic, source.partition)
         self.producer = transactional_producer(settings, f"{group}-{source.topic}-{source.partition}")
-        # Offset and time: the time tells a topic that was made anew from the one that had the same offsets.
+        # Offset and time: the time tells a recreated topic from the one that had the same offsets.
         self._there: set[tuple[int, int]] = set()
 
     async def open(self, first: ConsumerRecord) -> None:
-        """Shut out earlier writers, then see which letters they have written, from the record `first` on."""
+        """Fence earlier writers, then read which letters they have written, from the record `first` on."""
         await self.producer.start()
         if self._target.partition not in await self.producer.partitions_for(self._target.topic):
             raise UnknownTopicOrPartitionError(
@@ -137,7 +138,7 @@ class PartitionWriter:
                     self._there.add(_source_of(record))
 
     async def write(self, letters: Sequence[Rejected]) -> int:
-        """Write those that are not there, in one transaction; return how many."""
+        """Write those that the topic does not hold, in one transaction; return how many."""
         self._there = {one for one in self._there if one[0] >= letters[0].record.offset}
         new = [one for one in letters if (one.record.offset, one.record.timestamp) not in self._there]
         if new:
@@ -211,6 +212,27 @@ async def read_to_end(
         for record in records.get(partition, []):
             yield record
     reader.pause(partition)
+
+
+async def newest(settings: KafkaSettings, streams: list[Stream], limit: int) -> list[ConsumerRecord]:
+    """Return up to `limit` dead letters of each partition, oldest first."""
+    letters: list[ConsumerRecord] = []
+    partitions = await letter_partitions(settings, streams)
+    async with committed_reader(settings, partitions) as reader:
+        for partition in partitions:
+            begin = (await reader.beginning_offsets([partition]))[partition]
+            end = (await reader.end_offsets([partition]))[partition]
+            # Markers of transactions take offsets too, so more offsets are read than letters wanted.
+            start = max(begin, end - 2 * limit)
+            letters += [one async for one in read_to_end(reader, partition, start)][-limit:]
+    return sorted(letters, key=lambda letter: letter.timestamp)
+
+
+async def letter_partitions(settings: KafkaSettings, streams: list[Stream]) -> list[TopicPartition]:
+    """Return the partitions of the streams' dead-letter topics, as far as those exist."""
+    counts = await partition_counts(settings)
+    names = [stream.dead_letter_topic for stream in streams]
+    return [TopicPartition(name, number) for name in names for number in range(counts.get(name, 0))]
 
 
 async def send_all(producer: AIOKafkaProducer, target: TopicPartition, messages: Iterable[Message]) -> None:

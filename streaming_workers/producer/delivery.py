@@ -1,4 +1,4 @@
-"""From the outbox to Kafka: acknowledged, in order, through outages, without a repeat that can be avoided."""
+"""From the outbox to Kafka: acknowledged, in order, through outages, without avoidable duplicates."""
 
 import asyncio
 import contextlib
@@ -20,10 +20,10 @@ SENT = Counter("producer_events_sent", "Events that Kafka has acknowledged.", ["
 REFUSED = Counter("producer_events_refused", "Events that Kafka would not take.", ["topic"])
 WAITING = Gauge("producer_events_waiting", "Events that wait for Kafka.")
 
-AT_ONCE = 1000  # messages handed to the client before their acknowledgements are awaited
+BATCH_MESSAGES = 1000  # messages handed to the client before their acknowledgements are awaited
 START_SECONDS = 30
 CLOSE_SECONDS = 0.5
-LONGEST_PAUSE = 5  # seconds between two tries to connect
+MAX_PAUSE_SECONDS = 5  # between two tries to connect
 SILENCE_SECONDS = 30  # a wait for Kafka is logged this often
 
 log = structlog.get_logger(__name__)
@@ -33,8 +33,8 @@ class Delivery:
     """Sends what the outbox holds.
 
     The client is idempotent and itself repeats a message until Kafka has it, once. Only when it gives up
-    (its producer id is lost, a topic is gone, a right is missing) a new client sends the rest; then a message
-    whose acknowledgement was lost may be there twice, with the same event_id.
+    (its producer id is lost, a topic was deleted, a permission is missing) a new client sends the rest; then
+    a message whose acknowledgement was lost may be there twice, with the same event_id.
     """
 
     def __init__(self, kafka: KafkaSettings, outbox: Outbox) -> None:
@@ -44,14 +44,14 @@ class Delivery:
         WAITING.set_function(lambda: len(outbox))
 
     async def run(self) -> None:
-        """Send for ever; Kafka's errors are logged and outlived."""
+        """Send until cancelled; after an error of Kafka's, which is logged, connect again."""
         while True:
             try:
                 async with _client(self._kafka) as client:
                     log.info("connected to Kafka", brokers=self._kafka.bootstrap_servers)
                     await self._send_all(client)
             except (KafkaError, TopicError, OSError) as error:
-                pause = min(LONGEST_PAUSE, 2**self._failures) * random.uniform(0.5, 1)  # noqa: S311
+                pause = min(MAX_PAUSE_SECONDS, 2**self._failures) * random.uniform(0.5, 1)  # noqa: S311
                 self._failures = min(self._failures + 1, 10)
                 log.warning(
                     "waiting for Kafka",
@@ -64,7 +64,7 @@ class Delivery:
     async def _send_all(self, client: AIOKafkaProducer) -> None:
         """Send until an error that this client cannot recover from, and raise that."""
         while True:
-            handed_over, error = await self._hand_over(client, await self._outbox.next(AT_ONCE))
+            handed_over, error = await self._hand_over(client, await self._outbox.next(BATCH_MESSAGES))
             await self._wait(handed_over)
             failed = [
                 problem for one in handed_over if (problem := one.exception()) and not _is_refusal(problem)
@@ -77,7 +77,7 @@ class Delivery:
     async def _hand_over(
         self, client: AIOKafkaProducer, messages: list[Message]
     ) -> tuple[list["asyncio.Future[Any]"], KafkaError | None]:
-        """Give messages to the client; ends early with the error if it takes no more (its buffer is full)."""
+        """Give messages to the client; ends early with the error if its buffer is full."""
         handed_over: list[asyncio.Future[Any]] = []
         for message in messages:
             try:
@@ -117,7 +117,7 @@ class Delivery:
 
 
 def _is_refusal(error: BaseException) -> bool:
-    """Return whether the message itself is wrong, so that sending it again is of no use."""
+    """Return whether the message itself is wrong, so that a retry cannot succeed."""
     return isinstance(error, MessageSizeTooLargeError)
 
 
@@ -141,6 +141,6 @@ async def _client(kafka: KafkaSettings) -> AsyncIterator[AIOKafkaProducer]:
             await client.start()
         yield client
     finally:
-        # Without a bound it would wait for a broker that is away; whoever needs a flush has waited before.
+        # Without a bound it would wait for a broker that is away; the flush, if any, is over by now.
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(client.stop(), CLOSE_SECONDS)

@@ -30,8 +30,8 @@ class Rejection:
 
 
 @dataclass
-class Look:
-    """What one look at a feed gave."""
+class PollResult:
+    """What one poll of a feed gave."""
 
     events: list[Event] = field(default_factory=list)
     rejections: list[Rejection] = field(default_factory=list)
@@ -48,14 +48,14 @@ class Look:
 
 
 class Feed(Protocol):
-    """A provider that is looked at again and again, by one thread at a time."""
+    """A provider that is polled, by one thread at a time."""
 
     name: str
     topic: str
     interval_seconds: float
 
-    def look(self) -> Look:
-        """Return the events there are now, old ones again; raises FeedError if the provider gives none."""
+    def poll(self) -> PollResult:
+        """Return all current events, earlier polls' included; raises FeedError if there is no answer."""
 
 
 class PriceFeed(Feed):
@@ -82,7 +82,7 @@ class PriceFeed(Feed):
         )
 
     @override
-    def look(self) -> Look:
+    def poll(self) -> PollResult:
         answer = self._api.get(
             "simple/price",
             {
@@ -95,10 +95,10 @@ class PriceFeed(Feed):
         fetched_at = datetime.now(UTC)
         if not isinstance(answer, dict) or _is_refusal(answer):
             raise FeedError("error_answer", "the answer is no object of prices")
-        look = Look()
+        result = PollResult()
         for coin in self._coins:
-            look.add(coin, lambda coin=coin: _price(coin, answer.get(coin), fetched_at))  # type: ignore[misc]
-        return look
+            result.add(coin, lambda coin=coin: _price(coin, answer.get(coin), fetched_at))  # type: ignore[misc]
+        return result
 
 
 class NewsFeed(Feed):
@@ -128,19 +128,19 @@ class NewsFeed(Feed):
         )
 
     @override
-    def look(self) -> Look:
+    def poll(self) -> PollResult:
         answer = self._api.get("top-headlines", self._parameters)
         fetched_at = datetime.now(UTC)
         articles = answer.get("articles") if isinstance(answer, dict) else None
         if not isinstance(articles, list) or answer.get("status") != "ok":
             raise FeedError("error_answer", "the answer is no page of articles")
-        look = Look()
+        result = PollResult()
         for article in articles:
-            look.add(
+            result.add(
                 _name(article),
                 lambda article=article: _news(article, self._category or None, fetched_at),  # type: ignore[misc]
             )
-        return look
+        return result
 
 
 class _NoEventError(Exception):
@@ -195,7 +195,7 @@ def _news(article: Any, category: str | None, fetched_at: datetime) -> NewsEvent
 
 
 def _number(quote: dict[str, Any], field_name: str, called: str) -> Decimal | None:
-    """Return a number of at most 15 digits, so that also a reader that uses doubles gets it exactly."""
+    """Return a number of at most 15 digits, which a reader that uses doubles gets exactly, too."""
     value = quote.get(field_name)
     if value is None:
         return None
@@ -233,7 +233,7 @@ def _published_at(article: dict[str, Any], now: datetime) -> datetime:
 
 
 def _not_ahead(moment: datetime, now: datetime, called: str) -> datetime:
-    """Refuse a time to come: it would move every look-back window of the models into the future."""
+    """Refuse a time in the future: it would move every look-back window of the models there."""
     if moment > now + FUTURE_TOLERANCE:
         raise _NoEventError(f"future_{called}")
     return moment
@@ -255,7 +255,7 @@ def _text(fields: dict[str, Any], field_name: str, called: str = "") -> str | No
 
 
 def _name(article: Any) -> str:
-    """Return what tells a rejected article in the log."""
+    """Return what identifies a rejected article in the log."""
     fields = article if isinstance(article, dict) else {}
     return str(fields.get("url") or fields.get("title") or "?")[:200]
 

@@ -17,14 +17,14 @@ from urllib3.connectionpool import ConnectionPool
 from urllib3.exceptions import HTTPError, InvalidHeader, MaxRetryError, NewConnectionError, ResponseError
 from urllib3.exceptions import TimeoutError as HTTPTimeoutError
 
-LONGEST_RETRY_AFTER = 30  # seconds waited between two tries; a longer wait postpones the next look
-LONGEST_PAUSE = 3600  # seconds; a provider that names a longer one is asked again after this
-LARGEST_ANSWER = 8 * 1024 * 1024  # bytes
+MAX_RETRY_AFTER = 30  # seconds waited between two tries; a longer wait postpones the next poll
+MAX_PAUSE = 3600  # seconds; a provider that names a longer one is polled again after this
+MAX_ANSWER_BYTES = 8 * 1024 * 1024
 _CHUNK = 64 * 1024
 
 
 class FeedError(Exception):
-    """A look that gave nothing.
+    """A poll that failed.
 
     `reason` is one of few short names (a metric's label), `retry_after` the seconds the provider asks for.
     """
@@ -47,7 +47,7 @@ class _Tries(Retry):
         _pool: ConnectionPool | None = None,
         _stacktrace: TracebackType | None = None,
     ) -> Self:
-        if response is not None and (self.get_retry_after(response) or 0) > LONGEST_RETRY_AFTER:
+        if response is not None and (self.get_retry_after(response) or 0) > MAX_RETRY_AFTER:
             raise MaxRetryError(_pool, url or "", ResponseError("Retry-After is too long"))  # type: ignore[arg-type]
         return super().increment(method, url, response, error, _pool, _stacktrace)
 
@@ -90,7 +90,7 @@ class JsonApi:
             backoff_max=10,
             status_forcelist=(429, 500, 502, 503, 504),
             respect_retry_after_header=True,
-            retry_after_max=LONGEST_PAUSE,
+            retry_after_max=MAX_PAUSE,
             raise_on_status=False,
         )
         self._session = requests.Session()
@@ -128,8 +128,8 @@ class JsonApi:
         body = bytearray()
         while chunk := response.raw.read1(_CHUNK, decode_content=True):
             body += chunk
-            if len(body) > LARGEST_ANSWER:
-                raise FeedError("too_large", f"the answer is larger than {LARGEST_ANSWER} bytes")
+            if len(body) > MAX_ANSWER_BYTES:
+                raise FeedError("too_large", f"the answer is larger than {MAX_ANSWER_BYTES} bytes")
             if time.monotonic() > deadline:
                 raise FeedError("timeout", f"the answer took longer than {self._timeout:g} s to read")
         return bytes(body)

@@ -1,4 +1,4 @@
-"""What waits for Kafka and what it has taken, so that an event goes out once in the life of a process."""
+"""What waits for Kafka and what it has taken, so that a process sends each event once."""
 
 import asyncio
 import time
@@ -11,7 +11,7 @@ from streaming_workers.events import Event
 
 CAPACITY = 10_000  # events, about 20 MB; at the default intervals more than three days of prices
 MEMORY = 10_000  # ids that were sent; a page of news holds 100
-LARGEST_EVENT = 262_144  # bytes; the consumer takes no longer one
+MAX_EVENT_BYTES = 262_144  # the consumer's default limit
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ class Offer(Enum):
 class Outbox:
     """Messages in the order they came; each stays until Kafka has acknowledged it.
 
-    Both the messages and the ids of what was sent are bounded. A full outbox takes nothing new: what its
-    provider still shows then comes again with a later look.
+    Both the messages and the ids of what was sent are bounded. A full outbox refuses new events: what its
+    provider still shows then comes again with a later poll.
     """
 
     def __init__(self, capacity: int = CAPACITY, memory: int = MEMORY) -> None:
@@ -56,12 +56,12 @@ class Outbox:
     def offer(self, topic: str, event: Event) -> Offer:
         """Take an event unless it waits or was sent already."""
         if event.event_id in self._sent:
-            self._sent.move_to_end(event.event_id)  # what is shown again and again is never forgotten
+            self._sent.move_to_end(event.event_id)  # what the provider still shows is never forgotten
             return Offer.KNOWN
         if event.event_id in self._waiting:
             return Offer.KNOWN
         message = Message(event.event_id, topic, event.key.encode(), event.to_json())
-        if len(message.value) > LARGEST_EVENT:
+        if len(message.value) > MAX_EVENT_BYTES:
             return Offer.TOO_LONG
         if len(self._waiting) >= self._capacity:
             return Offer.NO_ROOM
@@ -76,7 +76,7 @@ class Outbox:
         return list(islice(self._waiting.values(), limit))
 
     def settle(self, message: Message) -> None:
-        """Forget a message that needs no more sending, and remember its id."""
+        """Remove a message that need not be sent again, and remember its id."""
         if self._waiting.pop(message.event_id, None) is None:
             return
         self._sent[message.event_id] = None

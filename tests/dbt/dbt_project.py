@@ -22,7 +22,7 @@ from include.ingestion.loader import ingest
 from include.settings import DBT_PROJECT_DIR
 from include.warehouse.duckdb import DuckDBWarehouse
 from ml.reseed import NOT_COPIED
-from standalone.manifest import ensure_seed
+from ml.seed import ensure_seed
 from tests.dbt.money import Row, read
 
 Rows = list[tuple[Any, ...]]

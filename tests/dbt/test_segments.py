@@ -20,7 +20,7 @@ from include.warehouse.duckdb import DuckDBWarehouse
 from ml import evaluation, reseed
 from ml.features import load_features
 from ml.registry import Registry, RegistryError, open_registry
-from ml.train import train
+from ml.training import train
 from standalone.sample_data.generator import generate
 from tests.dbt.dbt_project import WITHOUT_TESTS, Project, make_project, run_dbt
 
@@ -169,7 +169,7 @@ def test_the_bulk_loader_fills_the_same_table(trained: Trained) -> None:
     )
     by_dbt, types = trained.seeded(), trained.shop.query(columns)
     trained.shop.query("drop table analytics.customer_segments cascade")
-    trained.reseed(largest_seed=10)
+    trained.reseed(max_seed_rows=10)
     assert (trained.seeded(), trained.shop.query(columns)) == (by_dbt, types)
 
 

@@ -276,7 +276,7 @@ def test_no_build_loses_what_retention_took_from_the_raw_tables(project: Project
     assert hours(project) == expected_hours(price(0, "1"), price(1, "2"), price(4, "3"))
 
 
-def test_a_range_is_typed_anew_and_heals_what_the_look_back_missed(project: Project) -> None:
+def test_a_range_is_typed_again_and_adds_what_the_look_back_missed(project: Project) -> None:
     store(project, 600, price(0, "1"), price(600, "2"))
     run(project)
     store(project, 60, price(30, "3"))  # stored with a clock that is nine hours slow

@@ -18,7 +18,7 @@ from docker.utils import exclude_paths  # type: ignore[import-untyped]
 from tests.deployment.tools import ROOT, SEARCH_PATH, run
 
 VOLUME = "/var/lib/marketing"
-OURS = ("echo ", "dbt ")  # RUN lines with these make files of the project
+OURS = ("python -m ", "dbt ")  # RUN lines with these make files of the project
 
 
 def context(tree: Path) -> set[str]:

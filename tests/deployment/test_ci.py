@@ -7,6 +7,7 @@ import shlex
 import shutil
 import subprocess
 import threading
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -15,7 +16,10 @@ from typing import Any
 
 import pytest
 import yaml
+from packaging.specifiers import SpecifierSet
+from packaging.version import Version
 
+from include.settings import Settings
 from standalone.kafka.jars import kafka_version
 from tests.deployment.tools import ROOT, SEARCH_PATH, run
 
@@ -82,7 +86,7 @@ def test_every_change_is_checked() -> None:
 
 
 def test_a_change_is_built_on_what_main_left() -> None:
-    """main saves the folder that `make docs` fills, and a pull request gives the newest to `make slim`."""
+    """main saves the folder that `make state` fills, and a pull request gives the newest to `make slim`."""
     by_use = {
         step["uses"].partition("@")[0]: step for step in JOBS["ci.yml"]["dbt"]["steps"] if "uses" in step
     }
@@ -94,16 +98,105 @@ def test_a_change_is_built_on_what_main_left() -> None:
     printed = make("--dry-run", "slim").stdout
     assert "changes --state " in printed
     assert printed.strip().endswith(saved["with"]["path"])
-    for path in by_use["actions/upload-artifact"]["with"]["path"].split():
-        assert path.startswith(f"{saved['with']['path']}/")
 
 
-def test_a_release_is_checked_built_for_snowflake_pushed_and_deployed() -> None:
+def test_the_site_is_an_artefact_of_every_change_and_published_from_main() -> None:
+    by_use = {
+        step["uses"].partition("@")[0]: step for step in JOBS["ci.yml"]["docs"]["steps"] if "uses" in step
+    }
+    assert [step["run"] for step in JOBS["ci.yml"]["docs"]["steps"] if "run" in step] == ["make docs"]
+    assert "if" not in by_use["actions/upload-artifact"]
+    published = by_use["actions/upload-pages-artifact"]
+    assert published["if"] == JOBS["ci.yml"]["pages"]["if"] == "github.event_name == 'push'"
+    assert published["with"]["path"] == by_use["actions/upload-artifact"]["with"]["path"] == ".local/site"
+    assert ".local/site" in make("--dry-run", "docs").stdout
+    assert JOBS["ci.yml"]["pages"]["needs"] == "docs"
+
+
+def test_a_release_is_checked_built_for_snowflake_pushed_deployed_and_published() -> None:
     ran = [(step["run"], step.get("env", {})) for step in steps("release.yml") if "run" in step]
-    assert [command for command, _ in ran] == ["make parse", "make images", "make push", "make deploy"]
-    assert ran[1][1] == {"WAREHOUSE": "snowflake"}
+    commands = ["release-check", "parse", "images", "push", "deploy", "release"]
+    assert [command for command, _ in ran] == [f"make {command}" for command in commands]
+    assert ran[2][1] == {"WAREHOUSE": "snowflake"}
+    assert (JOBS["release.yml"]["release"]["needs"], JOBS["release.yml"]["publish"]["needs"]) == (
+        "check",
+        "release",
+    )
     triggers = yaml.safe_load(WORKFLOWS["release.yml"].read_text())[True]  # YAML 1.1 reads `on` as true
     assert triggers == {"push": {"tags": ["v*"]}}
+
+
+CHANGELOG = """# Changelog
+
+## Unreleased
+
+- Later.
+
+## 1.2.3
+
+### Added
+
+- This one.
+
+## 1.2.30
+
+- Another.
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A commit of version 1.2.3 and a `gh` that notes its arguments and input, to which CI is green."""
+    (tmp_path / "pyproject.toml").write_text('[project]\nversion = "1.2.3"\n')
+    (tmp_path / "CHANGELOG.md").write_text(CHANGELOG)
+    gh = tmp_path / "bin" / "gh"
+    gh.parent.mkdir()
+    gh.write_text(
+        f'#!/bin/sh\ncd {tmp_path}\necho "$@" >> calls\n'
+        'case "$1" in run) [ -e green ] && echo 1 || echo 0;; release) cat > notes;; esac\n'
+    )
+    gh.chmod(0o755)
+    identity = "-c user.name=a -c user.email=a@example.org"
+    commit = f"git init --quiet && git add . && git {identity} commit --quiet --message=A"
+    subprocess.run(commit, shell=True, cwd=tmp_path, check=True)
+    (tmp_path / "green").touch()
+    return tmp_path
+
+
+def release(project: Path, tag: str = "v1.2.3") -> subprocess.CompletedProcess[str]:
+    path = f"{project / 'bin'}{os.pathsep}{SEARCH_PATH}"
+    return make("release", f"TAG={tag}", env={"PATH": path}, cwd=project)
+
+
+def test_a_release_has_the_notes_of_its_section(project: Path) -> None:
+    result = release(project)
+    assert result.returncode == 0, result.stderr
+    assert (project / "notes").read_text().split() == ["###", "Added", "-", "This", "one."]
+    head = subprocess.check_output(["git", "rev-parse", "HEAD"], cwd=project, text=True).strip()
+    asked, made = (project / "calls").read_text().splitlines()
+    assert f"--branch main --event push --commit {head} --status success" in asked
+    assert made.startswith("release create v1.2.3 --verify-tag")
+
+
+@pytest.mark.parametrize("spoiled", ["tag", "changelog", "ci", "gh"])
+def test_nothing_is_released_that_is_not_ready(spoiled: str, project: Path) -> None:
+    tag = "v1.2.4" if spoiled == "tag" else "v1.2.3"
+    if spoiled == "changelog":
+        (project / "CHANGELOG.md").write_text(CHANGELOG.replace("## 1.2.3\n", "## 1.2.2\n"))
+    if spoiled == "ci":
+        (project / "green").unlink()
+    if spoiled == "gh":
+        (project / "bin" / "gh").write_text("#!/bin/sh\nexit 4\n")
+    result = release(project, tag)
+    assert result.returncode == 2
+    reasons = {
+        "tag": "TAG is v1.2.4, pyproject.toml has the version 1.2.3",
+        "changelog": "CHANGELOG.md has no section of 1.2.3",
+        "ci": "CI is not green for ",
+        "gh": "CI is not green for ",
+    }
+    assert result.stderr.startswith(reasons[spoiled])
+    assert not (project / "notes").exists()
 
 
 @pytest.fixture
@@ -252,6 +345,7 @@ def test_dependency_updates_are_configured_for_every_kind_of_pin() -> None:
         ("docker", "/streaming_workers"),
         ("docker-compose", "/"),
         ("maven", "/standalone/kafka"),
+        ("devcontainers", "/"),
         ("github-actions", "/"),
     }
     assert (ROOT / "standalone/kafka/pom.xml").read_text().count(kafka_version()) == 1
@@ -283,3 +377,26 @@ def test_git_hooks_run_installed_tools() -> None:
         else:
             assert program.startswith(".local/venv/bin/")
             assert run(Path(program).name, "--help").returncode == 0, program
+
+
+@pytest.mark.parametrize(
+    "form", sorted((ROOT / ".github/ISSUE_TEMPLATE").glob("*.yml")), ids=lambda form: form.name
+)
+def test_issue_forms_are_valid(form: Path) -> None:
+    schema = "vendor.github-issue-config" if form.name == "config.yml" else "vendor.github-issue-forms"
+    result = run("check-jsonschema", "--builtin-schema", schema, form)
+    assert result.returncode == 0, result.stdout
+
+
+def test_the_dev_container_brings_what_make_needs() -> None:
+    container = json.loads((ROOT / ".devcontainer/devcontainer.json").read_text())
+    program, *targets = container["postCreateCommand"].split()
+    assert program == "make"
+    assert {"setup", "kafka"} == set(targets) <= MAKE_TARGETS
+    python = re.search(r"devcontainers/python:\d+-(3\.\d+)-", container["image"])
+    requires = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"]
+    assert python
+    assert Version(python[1]) in SpecifierSet(requires)
+    java = container["features"]["ghcr.io/devcontainers/features/java:1"]
+    assert java == {"version": "17", "installMaven": "true"}
+    assert container["forwardPorts"] == [Settings.model_fields["airflow_port"].default]

@@ -386,7 +386,7 @@ def test_segments_are_trained_seeded_and_marted_as_on_duckdb(  # noqa: PLR0917 (
         task("register").python_callable(version)
         task("reseed").python_callable()
         by_dbt = query(snowflake, seeded)
-        reseed(registry, largest_seed=10)
+        reseed(registry, max_seed_rows=10)
         assert query(snowflake, seeded) == by_dbt
     run_dbt(*marts)
     reseed(registry, Settings(warehouse="duckdb", duckdb_path=duckdb.path))

@@ -60,7 +60,7 @@ net as (
     select lines.*,
         gross_sales_amount - case
             when coupon_status = 'Used'
-                then round(gross_sales_amount * coalesce(Discount_pct, 0) / 100, 2)
+                then cast(gross_sales_amount * coalesce(Discount_pct, 0) * 0.01 as decimal(18, 2))
             else 0
         end as net_sales_amount
     from lines

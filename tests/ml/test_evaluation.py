@@ -8,7 +8,7 @@ import pytest
 
 from ml import evaluation
 from ml.features import CustomerFeatures, check_features
-from ml.segmentation import fit_segments
+from ml.segmentation import SegmentModel
 from tests.ml.customers import made_up_customers
 
 
@@ -22,7 +22,7 @@ def ids(segments: dict[int, int]) -> "pd.Series[int]":
 
 
 def test_clear_segments_are_stable_and_chance_is_not(features: CustomerFeatures) -> None:
-    labels = fit_segments(features.frame).assign(features.frame)
+    labels = SegmentModel().fit(features.frame).labels_
     chance = labels.sample(frac=1, random_state=1).set_axis(labels.index)
 
     stable = evaluation.bootstrap_stability(features.frame, labels, 5, seed=0, refits=5)
@@ -34,14 +34,14 @@ def test_clear_segments_are_stable_and_chance_is_not(features: CustomerFeatures)
 
 
 def test_the_same_seed_gives_the_same_stability(features: CustomerFeatures) -> None:
-    labels = fit_segments(features.frame).assign(features.frame)
+    labels = SegmentModel().fit(features.frame).labels_
 
     first, again = (evaluation.bootstrap_stability(features.frame, labels, 5, seed=4, refits=3) for _ in "ab")
 
     assert first == again
 
 
-def test_the_look_at_k_covers_2_to_10_and_finds_the_five_groups(features: CustomerFeatures) -> None:
+def test_the_choice_of_k_covers_2_to_10_and_finds_the_five_groups(features: CustomerFeatures) -> None:
     table = evaluation.selection_table(features.frame, seed=0)
 
     assert table["k"].tolist() == list(range(2, 11))
@@ -50,7 +50,7 @@ def test_the_look_at_k_covers_2_to_10_and_finds_the_five_groups(features: Custom
     assert table["stability_worst"].le(table["stability_mean"]).all()
 
 
-def test_few_customers_are_looked_at_for_few_k_only() -> None:
+def test_few_customers_are_compared_for_few_k_only() -> None:
     frame = check_features(made_up_customers(60), "few").frame
 
     assert evaluation.selection_table(frame, seed=0)["k"].max() == 6
@@ -72,8 +72,8 @@ def test_versions_without_a_common_customer_have_no_movers() -> None:
 
 
 def test_a_name_that_is_not_true_is_found(features: CustomerFeatures) -> None:
-    model = fit_segments(features.frame)
-    summary = evaluation.summarize_segments(model, features.frame, model.assign(features.frame))
+    model = SegmentModel().fit(features.frame)
+    summary = evaluation.summarize_segments(model, features.frame, model.labels_)
     summary.loc[4, "frequency"] = 1000.0
 
     [finding] = evaluation.untrue_names(summary)
@@ -83,7 +83,7 @@ def test_a_name_that_is_not_true_is_found(features: CustomerFeatures) -> None:
 
 
 def test_revenue_is_exact_and_an_empty_segment_is_shown(features: CustomerFeatures) -> None:
-    model = fit_segments(features.frame)
+    model = SegmentModel().fit(features.frame)
     segments = pd.Series([0, 1] * 150, index=features.frame.index)
 
     with warnings.catch_warnings():

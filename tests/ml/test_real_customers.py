@@ -7,7 +7,7 @@ import pytest
 
 from ml.evaluation import bootstrap_stability, seed_agreement, summarize_segments, untrue_names
 from ml.features import CustomerFeatures
-from ml.segmentation import SegmentModel, fit_segments
+from ml.segmentation import SegmentModel
 from tests.ml.customers import real_customers
 
 BIG_SPENDERS, AT_RISK, OCCASIONAL, CHAMPIONS, LOYAL = range(5)
@@ -20,12 +20,12 @@ def features(real_data: Path) -> CustomerFeatures:
 
 @pytest.fixture(scope="module")
 def model(features: CustomerFeatures) -> SegmentModel:
-    return fit_segments(features.frame)
+    return SegmentModel().fit(features.frame)
 
 
 @pytest.fixture(scope="module")
 def summary(features: CustomerFeatures, model: SegmentModel) -> pd.DataFrame:
-    return summarize_segments(model, features.frame, model.assign(features.frame))
+    return summarize_segments(model, features.frame, model.labels_)
 
 
 def test_every_customer_is_in_a_segment_and_none_is_tiny(
@@ -47,7 +47,7 @@ def test_the_names_are_true(summary: pd.DataFrame) -> None:
 
 
 def test_resampled_customers_give_the_same_segments(features: CustomerFeatures, model: SegmentModel) -> None:
-    stability = bootstrap_stability(features.frame, model.assign(features.frame), 5, seed=0)
+    stability = bootstrap_stability(features.frame, model.labels_, 5, seed=0)
 
     assert stability.refits == 50
     assert stability.mean >= 0.88

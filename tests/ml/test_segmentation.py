@@ -5,18 +5,14 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.metrics import adjusted_rand_score
 
 from ml.archetypes import ARCHETYPES
 from ml.evaluation import summarize_segments, untrue_names
 from ml.features import CustomerFeatures, check_features
-from ml.segmentation import (
-    SegmentationError,
-    SegmentModel,
-    fit_pipeline,
-    fit_segments,
-    predict,
-    segments_table,
-)
+from ml.segmentation import SegmentationError, SegmentModel, segments_table
 from tests.ml.customers import made_up_customers
 
 NAMES = {one.segment_id: one.name for one in ARCHETYPES}
@@ -29,15 +25,15 @@ def features() -> CustomerFeatures:
 
 @pytest.fixture(scope="module")
 def model(features: CustomerFeatures) -> SegmentModel:
-    return fit_segments(features.frame)
+    return SegmentModel().fit(features.frame)
 
 
 def test_every_archetype_is_found_and_its_name_is_true(
     features: CustomerFeatures, model: SegmentModel
 ) -> None:
-    summary = summarize_segments(model, features.frame, model.assign(features.frame))
+    summary = summarize_segments(model, features.frame, model.labels_)
 
-    assert model.segments == NAMES
+    assert model.segments_ == NAMES
     assert untrue_names(summary) == []
     assert summary.loc[0, "average_order_value"] == pytest.approx(400, rel=0.1)
     assert summary.loc[1, "recency_days"] == pytest.approx(275, rel=0.1)
@@ -46,26 +42,78 @@ def test_every_archetype_is_found_and_its_name_is_true(
 
 def test_the_order_of_the_rows_changes_nothing(model: SegmentModel) -> None:
     shuffled = made_up_customers().sample(frac=1, random_state=9)
+    customers = check_features(shuffled, "shuffled").frame
 
-    assert fit_segments(check_features(shuffled, "shuffled").frame).to_json() == model.to_json()
+    assert SegmentModel().fit(customers).to_json() == model.to_json()
 
 
 def test_a_stored_model_is_the_model(features: CustomerFeatures, model: SegmentModel) -> None:
     stored = model.to_json()
     loaded = SegmentModel.from_json(stored)
 
-    assert loaded.features == model.features
-    assert (loaded.centroids == model.centroids).all()
+    assert loaded.features_ == model.features_
+    assert (loaded.cluster_centers_ == model.cluster_centers_).all()
     assert loaded.to_json() == stored
-    pd.testing.assert_series_equal(loaded.assign(features.frame), model.assign(features.frame))
+    pd.testing.assert_series_equal(loaded.predict(features.frame), model.labels_)
 
 
-def test_the_model_assigns_as_the_pipeline_does(features: CustomerFeatures, model: SegmentModel) -> None:
-    clusters = predict(fit_pipeline(features.frame, k=5, seed=0), features.frame)
+FORMAT_1 = """{
+  "format": 1,
+  "features": [
+    {"name": "recency_days", "unit": 90, "weight": 1.0, "mean": 0.5, "scale": 0.25},
+    {"name": "average_order_value", "unit": 80, "weight": 1.5, "mean": 1.0, "scale": 0.5}
+  ],
+  "segments": [
+    {"segment_id": 0, "segment_name": "Big Spenders", "centroid": [0.0, 3.0]},
+    {"segment_id": 1, "segment_name": "At-Risk (Lapsing)", "centroid": [2.0, 0.0]},
+    {"segment_id": 4, "segment_name": "Loyal Customers", "centroid": [-1.5, 0.0]}
+  ]
+}"""
 
-    pairs = set(zip(clusters, model.assign(features.frame), strict=True))
 
-    assert len(pairs) == 5  # one segment to a cluster
+def test_a_model_of_an_earlier_release_still_predicts() -> None:
+    """Registries hold models of this format; recency, then order value decide here."""
+    shoppers = pd.DataFrame(
+        {"recency_days": [60, 300, 5], "average_order_value": [600.0, 150.0, 140.0]}, index=[7, 8, 9]
+    )
+
+    model = SegmentModel.from_json(FORMAT_1)
+
+    assert model.predict(shoppers).to_dict() == {7: 0, 8: 1, 9: 4}
+    assert json.loads(model.to_json()) == json.loads(FORMAT_1)
+
+
+def test_scikit_learns_own_functions_work_on_the_model(
+    features: CustomerFeatures, model: SegmentModel
+) -> None:
+    again = clone(model)
+
+    with pytest.raises(NotFittedError):
+        again.predict(features.frame)
+    assert again.set_params(n_clusters=3).get_params() == {"n_clusters": 3, "n_init": 20, "random_state": 0}
+    assert model.get_params()["n_clusters"] == 5
+    assert set(again.fit_predict(features.frame)) == set(again.segments_)
+    assert adjusted_rand_score(model.labels_, clone(model).fit_predict(features.frame)) == 1
+
+
+def test_standardised_features_have_mean_0_and_the_deviation_of_their_weight(
+    features: CustomerFeatures, model: SegmentModel
+) -> None:
+    standardised = model.standardize(features.frame)
+
+    assert standardised.shape == (600, 4)
+    assert standardised.mean(axis=0) == pytest.approx([0, 0, 0, 0], abs=0.01)
+    assert standardised.std(axis=0) == pytest.approx([1, 1, 1.5, 1], abs=0.01)
+    assert np.abs(standardised).max(axis=0).max() == 3 * 1.5  # capped at three deviations, then weighted
+
+
+def test_segments_belong_to_the_nearest_centroid(features: CustomerFeatures, model: SegmentModel) -> None:
+    distances = np.linalg.norm(
+        model.standardize(features.frame)[:, None, :] - model.cluster_centers_[None, :, :], axis=2
+    )
+
+    assert (model.labels_.to_numpy() == distances.argmin(axis=1)).all()
+    assert (distances.min(axis=1) ** 2).sum() == pytest.approx(model.inertia_)
 
 
 @pytest.mark.parametrize(
@@ -87,13 +135,13 @@ def test_a_model_with_a_centroid_too_short_is_refused(model: SegmentModel) -> No
 
 
 def test_with_more_segments_the_further_ones_have_names_of_their_own(features: CustomerFeatures) -> None:
-    segments = fit_segments(features.frame, k=7).segments
+    segments = SegmentModel(7).fit(features.frame).segments_
 
     assert segments == {**NAMES, 5: "Further Segment 1", 6: "Further Segment 2"}
 
 
 def test_with_fewer_segments_the_names_stay_those_of_archetypes(features: CustomerFeatures) -> None:
-    segments = fit_segments(features.frame, k=3).segments
+    segments = SegmentModel(3).fit(features.frame).segments_
 
     assert len(segments) == 3
     assert segments.items() <= NAMES.items()
@@ -102,7 +150,7 @@ def test_with_fewer_segments_the_names_stay_those_of_archetypes(features: Custom
 @pytest.mark.parametrize("k", [-1, 0, 1, 11])
 def test_a_k_out_of_range_is_refused(features: CustomerFeatures, k: int) -> None:
     with pytest.raises(SegmentationError, match=f"k is {k}; it must be from 2 to 10"):
-        fit_segments(features.frame, k=k)
+        SegmentModel(k).fit(features.frame)
 
 
 @pytest.mark.parametrize("customers", [0, 3, 49])
@@ -110,14 +158,14 @@ def test_too_few_customers_are_refused(customers: int) -> None:
     frame = check_features(made_up_customers().head(customers), "few").frame
 
     with pytest.raises(SegmentationError, match=f"^{customers} customers .* too few for 5 segments: 50 are"):
-        fit_segments(frame)
+        SegmentModel().fit(frame)
 
 
 def test_a_constant_feature_is_refused() -> None:
     frame = check_features(made_up_customers().assign(recency_days=7), "constant").frame
 
     with pytest.raises(SegmentationError, match=r"^recency_days is 7 for all 600 customers"):
-        fit_segments(frame)
+        SegmentModel().fit(frame)
 
 
 def test_customers_who_are_all_alike_but_for_a_few_kinds_are_refused() -> None:
@@ -125,7 +173,7 @@ def test_customers_who_are_all_alike_but_for_a_few_kinds_are_refused() -> None:
     frame = pd.concat([kinds] * 40).assign(customer_id=np.arange(120))
 
     with pytest.raises(SegmentationError, match="3 different customers cannot make 5 segments"):
-        fit_segments(check_features(frame, "three kinds").frame)
+        SegmentModel().fit(check_features(frame, "three kinds").frame)
 
 
 def test_one_giant_customer_moves_nobody_else(features: CustomerFeatures, model: SegmentModel) -> None:
@@ -142,10 +190,10 @@ def test_one_giant_customer_moves_nobody_else(features: CustomerFeatures, model:
     )
 
     customers = check_features(pd.concat([made_up_customers(), giant]), "with a giant").frame
-    segments = fit_segments(customers).assign(customers)
+    segments = SegmentModel().fit(customers).labels_
 
     assert segments[1] == 3  # a champion among others
-    assert (segments.drop(1) == model.assign(features.frame)).mean() >= 0.99
+    assert (segments.drop(1) == model.labels_).mean() >= 0.99
 
 
 def test_new_customers_are_assigned_without_a_training(model: SegmentModel) -> None:
@@ -164,7 +212,7 @@ def test_new_customers_are_assigned_without_a_training(model: SegmentModel) -> N
         "newcomer",
     )
 
-    table = segments_table(model, model.assign(newcomer.frame))
+    table = segments_table(model, model.predict(newcomer.frame))
 
     assert table.to_dict("records") == [
         {"customer_id": 7, "segment_id": 3, "segment_name": "Champions (VIPs)"}

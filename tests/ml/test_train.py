@@ -1,169 +1,15 @@
-"""A training makes a version that can be used, promotes it if it may, and says why if it may not."""
+"""`python -m ml.train` prints the segments, or one sentence that says why there are none."""
 
-import json
 import os
 import subprocess
 import sys
-from decimal import Decimal
 from pathlib import Path
 
-import pandas as pd
-import pytest
 from typer.testing import CliRunner
 
-from ml import evaluation
-from ml.features import CustomerFeatures, check_features
-from ml.gate import GateSettings
-from ml.registry import Registry, RegistryError
-from ml.segmentation import SegmentationError
-from ml.train import Training, app, train
+from ml.registry import Registry
+from ml.train import app
 from tests.ml.customers import made_up_customers
-
-STRICT = GateSettings(min_silhouette=0.99)
-
-
-@pytest.fixture(autouse=True)
-def few_refits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evaluation, "BOOTSTRAP_REFITS", 3)
-    monkeypatch.setattr(evaluation, "SEEDS", 2)
-    monkeypatch.setattr(evaluation, "SELECTION_REFITS", 1)
-    monkeypatch.setattr(evaluation, "MAX_K", 3)
-
-
-@pytest.fixture(scope="module")
-def features() -> CustomerFeatures:
-    return check_features(made_up_customers(300), "made up")
-
-
-@pytest.fixture
-def registry(tmp_path: Path) -> Registry:
-    return Registry(tmp_path / "registry")
-
-
-def metrics(registry: Registry, training: Training) -> dict[str, object]:
-    return dict(json.loads(registry.read(training.version.version, "metrics.json")))
-
-
-def current(registry: Registry) -> str | None:
-    pointer = registry.current()
-    return pointer.version if pointer else None
-
-
-def test_a_version_holds_all_that_is_needed_to_use_and_to_judge_it(
-    features: CustomerFeatures, registry: Registry
-) -> None:
-    training = train(features, registry, seed=3)
-    version = training.version.version
-
-    assert training.promoted
-    assert current(registry) == version
-    model = registry.model(version)
-    pd.testing.assert_series_equal(
-        registry.segment_ids(version), model.assign(features.frame), check_index_type=False
-    )
-    seed = registry.read(version, "segments.csv").decode().splitlines()
-    assert seed[0] == "customer_id,segment_id,segment_name"
-    assert len(seed) == 301
-    parameters = json.loads(registry.read(version, "parameters.json"))
-    assert (parameters["k"], parameters["seed"]) == (5, 3)
-    assert parameters["data_fingerprint"] == features.fingerprint() == training.version.fingerprint
-    assert version.endswith(features.fingerprint()[:8])
-    segments = metrics(registry, training)["segments"]
-    assert isinstance(segments, list)
-    revenue = sum(Decimal(segment["revenue"]) for segment in segments)
-    assert revenue == sum(Decimal(f"{one:.2f}") for one in features.frame["monetary"])
-    card = registry.read(version, "model_card.md").decode()
-    for segment_name in model.segments.values():
-        assert f"| {segment_name} |" in card
-
-
-def test_a_retraining_reports_who_moved(features: CustomerFeatures, registry: Registry) -> None:
-    first = train(features, registry)
-    lapsed = made_up_customers(300)
-    lapsed.loc[lapsed["frequency"] > 30, "recency_days"] = 300
-    lapsed.loc[lapsed["frequency"] > 30, ["frequency", "buying_span_days"]] = [10, 0]
-
-    second = train(check_features(lapsed, "lapsed"), registry, force=True)
-
-    record = metrics(registry, second)["migrations"]
-    assert isinstance(record, dict)
-    assert record["customers_in_both"] == 300
-    assert 0.05 < record["share"] < 1
-    assert json.loads(registry.read(second.version.version, "parameters.json"))["compared_with"] == (
-        first.version.version
-    )
-
-
-def test_the_same_features_again_move_nobody(features: CustomerFeatures, registry: Registry) -> None:
-    train(features, registry)
-
-    again = train(features, registry)
-
-    record = metrics(registry, again)["migrations"]
-    assert isinstance(record, dict)
-    assert record["share"] == 0
-
-
-def test_a_rejected_version_is_kept_and_the_old_one_stays(
-    features: CustomerFeatures, registry: Registry
-) -> None:
-    good = train(features, registry)
-
-    bad = train(features, registry, limits=STRICT)
-
-    assert not bad.passed
-    assert not bad.promoted
-    assert current(registry) == good.version.version
-    kept = registry.get(bad.version.version)
-    assert kept.decision == "rejected"
-    assert "must be at least 0.99" in kept.findings[0]
-
-
-def test_force_promotes_and_is_recorded(features: CustomerFeatures, registry: Registry) -> None:
-    training = train(features, registry, limits=STRICT, force=True)
-
-    pointer = registry.current()
-    assert pointer is not None
-    assert pointer.version == training.version.version
-    assert pointer.forced
-    assert training.version.decision == "forced"
-    assert training.version.findings
-
-
-def test_a_dry_run_promotes_nothing(features: CustomerFeatures, registry: Registry) -> None:
-    training = train(features, registry, dry_run=True)
-
-    assert training.passed
-    assert training.version.dry_run
-    assert current(registry) is None
-
-
-def test_a_training_that_was_overtaken_promotes_nothing(
-    features: CustomerFeatures, registry: Registry, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    overtaking: list[Training] = []
-    silhouette = evaluation.silhouette
-
-    def overtaken(model: object, customers: object) -> float:
-        if not overtaking:
-            monkeypatch.setattr(evaluation, "silhouette", silhouette)
-            overtaking.append(train(features, registry))
-        return silhouette(model, customers)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(evaluation, "silhouette", overtaken)
-    with pytest.raises(RegistryError, match="train again"):
-        train(features, registry)
-
-    assert current(registry) == overtaking[0].version.version
-
-
-def test_customers_that_cannot_be_segmented_write_nothing(registry: Registry) -> None:
-    few = check_features(made_up_customers(20), "few")
-
-    with pytest.raises(SegmentationError, match="too few"):
-        train(few, registry)
-
-    assert registry.versions() == []
 
 
 def run_command(tmp_path: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -181,16 +27,37 @@ def test_the_command_prints_the_segments_and_fails_with_figures_and_limits(tmp_p
     assert rejected.returncode == 1, rejected.stderr
     assert "Champions (VIPs)" in rejected.stdout
     assert "must be at least 0.99." in rejected.stdout
-    assert current(Registry(tmp_path / "registry")) is None
+    registry = Registry(tmp_path / "registry")
+    assert [one.decision for one in registry.versions()] == ["rejected"]
+    assert registry.current() is None
+
+
+def test_the_command_refuses_an_id_that_the_warehouse_cannot_hold(tmp_path: Path) -> None:
+    """64-bit unsigned ids, as Google Analytics exports hold them, would wrap into negative ones."""
+    features = tmp_path / "features.csv"
+    frame = made_up_customers(60).astype({"customer_id": object})
+    frame["customer_id"] = [9999679083512798001 + number for number in range(60)]
+    frame.to_csv(features, index=False)
+
+    refused = run_command(tmp_path, "--features", str(features))
+
+    assert refused.returncode == 2, refused.stderr
+    assert refused.stdout == (
+        f"{features}: customer_id 9999679083512798001 in row 1 is too large:"
+        " the maximum is 9223372036854775807.\n"
+    )
+    assert not (tmp_path / "registry").exists()
 
 
 def test_the_command_refuses_bad_features_with_one_sentence(tmp_path: Path) -> None:
     features = tmp_path / "features.csv"
-    made_up_customers(60).assign(monetary=-1).to_csv(features, index=False)
+    frame = made_up_customers(60)
+    frame.assign(monetary=-1).to_csv(features, index=False)
 
     refused = CliRunner().invoke(app, ["--features", str(features), "--output", str(tmp_path)])
 
+    first = frame["customer_id"].iloc[0]
     assert refused.exit_code == 2
     assert refused.output == (
-        f"{features}: column monetary is negative for customer 12000 (-1.0), and for 59 more.\n"
+        f"{features}: column monetary is negative for customer {first} in row 1 (-1.0), and for 59 more.\n"
     )

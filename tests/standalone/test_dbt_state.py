@@ -58,5 +58,5 @@ def more(warehouse: Path) -> int:
 
 
 def test_without_a_state_there_is_nothing_to_compare_with(tmp_path: Path) -> None:
-    with pytest.raises(StateError, match=r"has no manifest.json: run `make docs`"):
+    with pytest.raises(StateError, match=r"has no manifest.json: run `make state`"):
         build_changes(Settings(local_dir=tmp_path), tmp_path / "state")

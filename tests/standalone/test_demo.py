@@ -15,9 +15,18 @@ from rich.console import Console
 
 from include.settings import Settings
 from standalone.airflow_api import RunState, TaskState
-from standalone.demo import DemoError, describe_failure, last_error, run_demo, source_for, stages_of
+from standalone.demo import (
+    DemoError,
+    describe_failure,
+    last_error,
+    now_running,
+    run_demo,
+    source_for,
+    stages_of,
+)
+from standalone.errors import StandaloneError
 from standalone.processes import Command
-from standalone.progress import now_running, progress
+from standalone.progress import progress
 from standalone.stack import Stack, StackError
 from standalone.summary import Stage, read_warehouse, render
 
@@ -155,22 +164,40 @@ def test_a_failed_mapped_task_is_named_by_its_label(tmp_path: Path) -> None:
     )
 
 
-def test_progress_in_a_log_is_plain_lines_for_each_new_stage(capsys: pytest.CaptureFixture[str]) -> None:
-    with progress(Console(force_terminal=False)) as show:
-        show([])
-        show([task("ingest", "running"), task("dbt.a", None)])
-        show([task("ingest", "running"), task("dbt.a", None)])
-        show([task("ingest"), task("dbt.a", "deferred")])
+def test_progress_in_a_log_is_one_plain_line_for_each_new_stage(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress(Console(force_terminal=False), "tasks") as show:
+        show(0, 0, "waiting")
+        show(0, 2, "ingest")
+        show(0, 2, "ingest")
+        show(1, 2, "transform")
+        show(1, 2, "ingest")
 
     assert capsys.readouterr().out.splitlines() == [
         "   0 of 2 tasks done, now: ingest",
-        "   1 of 2 tasks done, now: dbt",
+        "   1 of 2 tasks done, now: transform",
     ]
+
+
+@pytest.mark.parametrize("state", [None, "queued", "deferred", "up_for_retry", "up_for_reschedule"])
+def test_a_task_that_will_run_again_is_not_done(state: str | None) -> None:
+    assert not task("ingest", state).finished
+    assert task("ingest", "upstream_failed").finished
+
+
+def test_the_stages_at_work_are_named_once_each() -> None:
+    tasks = [
+        task("ingest", "running"),
+        task("dbt.a", "deferred"),
+        task("dbt.b", "running"),
+        task("publish", None),
+    ]
+
+    assert now_running(tasks) == "ingest, dbt"
     assert now_running([task("ingest", "scheduled")]) == "waiting"
 
 
 def test_a_missing_folder_is_refused_before_anything_starts(tmp_path: Path) -> None:
-    with pytest.raises(NotADirectoryError, match="nowhere"):
+    with pytest.raises(StandaloneError, match=r"DATA_DIR is not a folder: .*nowhere"):
         source_for(Settings(), str(tmp_path / "nowhere"), scale=1)
 
 

@@ -1,6 +1,10 @@
 """What the made-up files promise: same bytes for the same arguments, and the real set's shape and quirks."""
 
 import hashlib
+import json
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +13,7 @@ import pytest
 
 from include.settings import PROJECT_ROOT
 from standalone.sample_data import generator as sample_data
+from standalone.sample_data import sales as sales_module
 
 REAL_SET = PROJECT_ROOT.parent / "shared" / "data" / "ecommerce"
 FILES = (
@@ -86,6 +91,23 @@ def test_second_call_writes_nothing(made: Path) -> None:
     assert {path.name: path.stat().st_mtime_ns for path in made.iterdir()} == before
 
 
+def test_files_of_another_release_are_made_again(tmp_path: Path) -> None:
+    """Whichever module of the package changed since."""
+    package = tmp_path / "standalone" / "sample_data"
+    shutil.copytree(PROJECT_ROOT / "standalone" / "sample_data", package)
+    command = [sys.executable, "-m", "standalone.sample_data", "files"]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    marker = tmp_path / "files" / sample_data.MARKER
+
+    for module in (package / "tables.py", package / "text.py"):
+        before = marker.read_text()
+        module.write_text(module.read_text() + "# changed\n")
+        subprocess.run(command, cwd=tmp_path, check=True)
+        assert marker.read_text() != before, module.name
+
+    assert json.loads(marker.read_text())["files"] == DIGESTS
+
+
 @pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b"half a fi")])
 def test_second_call_mends_a_damaged_file(tmp_path: Path, damage: Callable[[Path], None]) -> None:
     sample_data.generate(tmp_path)
@@ -112,7 +134,7 @@ def test_other_scale_replaces_the_files_and_leaves_no_temporary_ones(tmp_path: P
 
 
 def test_chunks_do_not_break_transactions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sample_data, "CHUNK_TRANSACTIONS", 3_000)
+    monkeypatch.setattr(sales_module, "CHUNK_TRANSACTIONS", 3_000)
     sample_data.generate(tmp_path)
 
     sales = _sales(tmp_path)
@@ -129,7 +151,7 @@ def test_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.Mo
     def fail(*_: object) -> memoryview:
         raise OSError("disk full")
 
-    monkeypatch.setattr(sample_data.SalesWriter, "_chunk", fail)
+    monkeypatch.setattr(sales_module.SalesWriter, "_chunk", fail)
     with pytest.raises(OSError, match="disk full"):
         sample_data.generate(tmp_path, scale=2)
 

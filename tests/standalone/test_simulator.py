@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import requests
 
-from standalone.simulator.__main__ import FAULTS
 from standalone.simulator.feeds import Market, Newsroom
+from standalone.simulator.providers import FAULTS
 from tests.conftest import PROJECT_ROOT
 from tests.streaming_workers.feed_server import running_simulator
 
@@ -92,7 +92,7 @@ def test_a_price_changes_only_together_with_its_time() -> None:
     assert len({time for *_, time in quotes}) == len(set(quotes)) > 2
 
 
-def test_the_walk_is_the_same_for_a_seed_and_believable() -> None:
+def test_the_walk_is_the_same_for_a_seed_and_plausible() -> None:
     def walk(seed: int) -> list[float]:
         market = Market(seed, update_seconds=60)
         return [market.quote("bitcoin", step * 60.0)["usd"] for step in range(24 * 60)]
@@ -105,9 +105,9 @@ def test_the_walk_is_the_same_for_a_seed_and_believable() -> None:
     assert 0.8 < min(once) / max(once) < 1
 
 
-def test_a_look_finds_most_articles_again_and_a_few_new_ones() -> None:
+def test_a_poll_returns_most_articles_again_and_a_few_new_ones() -> None:
     newsroom = Newsroom(seed=1, new_articles=3, now=1.7e9)
-    pages = [newsroom.front_page(100, 1.7e9 + look) for look in range(20)]
+    pages = [newsroom.front_page(100, 1.7e9 + poll) for poll in range(20)]
 
     for before, after in itertools.pairwise(pages):
         assert len(after) == 20

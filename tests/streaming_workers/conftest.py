@@ -69,7 +69,7 @@ def private_key(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def snowflake_session(snowflake_double: SnowflakeDouble) -> Iterator[SnowflakeSession]:
-    """A session of the tests' own, to look at what was stored."""
+    """A session of the tests' own, to query what was stored."""
     arguments = snowflake_double.connect_arguments(paramstyle="qmark")
     arguments["session_parameters"] |= SESSION_PARAMETERS
     with closing(connect(**arguments)) as connection:

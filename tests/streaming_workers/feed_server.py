@@ -8,7 +8,8 @@ from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from standalone.simulator.__main__ import Server, Simulator
+from standalone.simulator.providers import Simulator
+from standalone.simulator.server import Server
 from streaming_workers.settings import ProducerSettings
 
 KEY = "s3cr3t-key-of-the-news"

@@ -95,10 +95,10 @@ def test_every_finding_is_one_sentence_with_its_figures(
     with pytest.raises(StreamsNotReadyError) as raised:
         check_streams(warehouse, kafka, LIMITS)
 
-    slow = "more than the 5 allowed: the consumer stands still or does not keep up."
+    slow = "more than the 5 allowed: the consumer has stopped or is too slow."
     assert str(raised.value).splitlines() == [
-        "The newest event of bitcoin-prices was stored 61 minutes ago, more than the 60 allowed: its producer"
-        " or the consumer stands still.",
+        "The newest event of bitcoin-prices was stored 61 minutes ago, more than the 60 allowed: the source"
+        " is stale, or the producer or the consumer has stopped.",
         f"7 messages of bitcoin-prices wait in Kafka, {slow}",
         f"6 messages of news-events wait in Kafka, {slow}",
     ]
@@ -133,7 +133,7 @@ def test_a_missing_topic_is_named(broker: Broker, kafka: KafkaSettings, warehous
         check_streams(warehouse, kafka, LIMITS)
 
     assert str(raised.value) == (
-        "Kafka has no topic bitcoin-prices: the producer has not made it yet, or it was deleted."
+        "Kafka has no topic bitcoin-prices: the producer has not created it yet, or it was deleted."
     )
 
 
@@ -155,7 +155,7 @@ def test_a_broker_that_is_down_is_named_beside_stale_events(warehouse: DuckDBWar
 
     stale, unreachable = str(raised.value).splitlines()
     assert "bitcoin-prices was stored 90 minutes ago" in stale
-    assert unreachable.startswith(f"Kafka at {server} cannot be asked: ")
+    assert unreachable.startswith(f"Kafka at {server} cannot be reached: ")
 
 
 def test_a_broker_that_does_not_answer_is_given_up(

@@ -1,4 +1,4 @@
-"""Whoever watches a worker learns of its health and its metrics, and health turns red for a reason."""
+"""A worker serves its metrics and its health, and an unhealthy one gives the reason."""
 
 import json
 import socket
@@ -115,7 +115,7 @@ def test_silence_without_lag_stays_green(progress: Progress, clock: Clock) -> No
 
 
 def test_a_lag_that_nobody_knows_turns_red(progress: Progress, clock: Clock) -> None:
-    clock.now += 125  # the stall's 120 s and the looks that may be on their way
+    clock.now += 125  # the stall's 120 s and some intervals of the lag
     assert progress.health() is None
     clock.now += 2
 

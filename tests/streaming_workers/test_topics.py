@@ -85,7 +85,7 @@ def test_workers_that_start_together_make_each_topic_once(kafka: KafkaSettings) 
         asyncio.run(start_together())
 
     assert stream_topics(kafka) == dict.fromkeys(NAMES, 4)
-    assert sorted(line["topic"] for line in logs if line["event"] == "made a topic") == sorted(NAMES)
+    assert sorted(line["topic"] for line in logs if line["event"] == "created a topic") == sorted(NAMES)
 
 
 def test_dead_letters_get_the_partitions_that_a_topic_made_by_others_has(kafka: KafkaSettings) -> None:

@@ -1,4 +1,4 @@
-{# Class of a customer by days since the last purchase. #}
+{# Activity of a customer by days since the last purchase: Active <= 30, Recent <= 90, Dormant <= 180, else Inactive. #}
 {% macro activity_status(days) -%}
     case
         when {{ days }} <= 30 then 'Active'

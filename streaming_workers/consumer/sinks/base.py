@@ -1,4 +1,4 @@
-"""What the consumer asks of a place that events are stored in."""
+"""The interface of the places that the consumer stores events in."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
@@ -9,25 +9,25 @@ from streaming_workers.consumer.batches import Batch
 
 
 class SinkError(Exception):
-    """The sink could not do it, now or until somebody helps; no offset moved. The message says why."""
+    """The sink cannot do it, now or until an operator acts; no offset moved. The message says why."""
 
 
 class OffsetConflictError(Exception):
-    """A stored offset is not the expected one, or the hold on a partition is lost: another consumer has it.
+    """A stored offset is not the expected one, or a partition's channel is lost: another consumer has it.
 
-    The stored offsets did not move; the partition is to be read anew from them.
+    The stored offsets did not move; the partition must be read again from them.
     """
 
 
 class Sink(ABC):
-    """Stores events, and how far each partition was read: whatever happens, each event once.
+    """Stores events and each partition's offset, exactly once across errors and restarts.
 
     Every method blocks and may raise SinkError; all may be called again after any error.
     """
 
     @abstractmethod
     def prepare(self) -> None:
-        """Make the tables that are not there; one that is there is never changed."""
+        """Create the tables that do not exist; one that exists is never changed."""
 
     @abstractmethod
     def stored_offsets(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
@@ -35,7 +35,7 @@ class Sink(ABC):
 
     @abstractmethod
     def register(self, offsets: Mapping[TopicPartition, int]) -> None:
-        """Make partitions known that are not, with the offset to read first; leave known ones alone."""
+        """Insert the offset to read first for partitions that have none; leave the others unchanged."""
 
     @abstractmethod
     def store(self, batch: Batch) -> None:

@@ -1,11 +1,12 @@
 """The sink that streams rows into Snowflake (Snowpipe Streaming); the offsets move after the rows, by SQL.
 
-Each partition has a channel of a name that stays, `<topic>-<partition>`, on the pipe of its table:
+Each partition has a channel `<topic>-<partition>` on the pipe of its table (diagram in docs/streaming.md):
 
-1. Taking a partition over opens its channel, which shuts out whoever had it open. Then its stored offset is
-   read, and which rows at or above it the table holds already: those of a consumer that ended too early.
-2. The rows of a batch that are not there are appended. Their offset token is `<next offset>-<opening>`, which
-   no other opening uses: the last one appended is committed when Snowflake reports just that one.
+1. Taking a partition over opens its channel, which invalidates an earlier opening. Then its stored offset is
+   read, and which rows at or above it the table holds already: those of a consumer that crashed.
+2. The rows of a batch that are not in the table are appended. Their offset token is
+   `<next offset>-<opening>`, which no other opening uses: the last one appended is committed when Snowflake
+   reports just that one.
 3. When it is, the rows are counted. Those that Snowflake rejected go in by SQL, in the transaction that moves
    the offsets by compare-and-set; mostly there are none.
 
@@ -30,13 +31,14 @@ from typing_extensions import override
 
 from include.settings import SnowflakeSettings
 from include.warehouse import Warehouse
+from include.warehouse.dialect import Dialect
 from streaming_workers.consumer.batches import Batch, OffsetMove
 from streaming_workers.consumer.progress import SNOWPIPE_REJECTED
 from streaming_workers.consumer.sinks.base import OffsetConflictError, SinkError
-from streaming_workers.consumer.sinks.warehouse import Dialect, WarehouseSink
+from streaming_workers.consumer.sinks.warehouse import WarehouseSink
 from streaming_workers.events import STREAMS
 
-# Read when the SDK is imported; its own lines would mix with ours on stdout.
+# Read when the SDK is imported; by default its lines would mix with ours on stdout.
 os.environ.setdefault("SS_LOG_LEVEL", "warn")
 os.environ.setdefault("SS_LOG_TARGET", "stderr")
 
@@ -47,33 +49,33 @@ from snowflake.ingest.streaming import (
     StreamingIngestErrorCode,
 )
 
-COMMIT_SECONDS = 60  # Snowflake says 5 to 10; after this the channel is opened anew
+COMMIT_SECONDS = 60  # Snowflake documents 5 to 10; after this the channel is reopened
 POLL_SECONDS = 0.25
 APPEND_BYTES = 4 * 1024 * 1024  # of payload in one call
 
 VALID = "SUCCESS"
 
-# The rows of the call were not taken, and may be later.
+# The rows of the call were not accepted; a later call may be.
 BACKPRESSURE = {
     StreamingIngestErrorCode.RECEIVER_SATURATED,
     StreamingIngestErrorCode.MEMORY_THRESHOLD_EXCEEDED,
     StreamingIngestErrorCode.MEMORY_THRESHOLD_EXCEEDED_IN_CONTAINER,
 }
-# Snowflake could not be asked; what is under way stays under way.
+# Snowflake did not answer; what was appended may still be committed.
 UNREACHABLE = {
     StreamingIngestErrorCode.HTTP_RETRIES_EXHAUSTED_ERROR,
     StreamingIngestErrorCode.HTTP_RETRYABLE_CLIENT_ERROR,
     StreamingIngestErrorCode.SF_API_INTERNAL_SERVER_ERROR,
 }
-# Somebody else has opened the channel, or Snowflake has given it up.
-SHUT_OUT = {
+# Another consumer has opened the channel, or Snowflake has closed it.
+CHANNEL_LOST = {
     StreamingIngestErrorCode.INVALID_CHANNEL_ERROR,
     StreamingIngestErrorCode.CLOSED_CHANNEL_ERROR,
     StreamingIngestErrorCode.CHANNEL_NOT_FOUND,
 }
 
 Place = tuple[int, str]
-"""Offset and event id: the id tells a topic that was made anew from the one that had the same offsets."""
+"""Offset and event id: the id tells a recreated topic from the one that had the same offsets."""
 
 log = structlog.get_logger(__name__)
 
@@ -123,7 +125,7 @@ class SnowpipeSink(WarehouseSink):
 
     @override
     def prepare(self) -> None:
-        """Makes the pipes, too."""
+        """Creates the pipes, too."""
         super().prepare()
         with self._session() as session:
             for stream in STREAMS.values():
@@ -131,7 +133,7 @@ class SnowpipeSink(WarehouseSink):
 
     @override
     def stored_offsets(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
-        """From now on nobody else can append to these partitions."""
+        """From here on no other consumer can append to these partitions."""
         self._take_over(partitions)
         offsets = {partition: self._channels[partition].next_offset for partition in partitions}
         return {partition: offset for partition, offset in offsets.items() if offset is not None}
@@ -143,7 +145,7 @@ class SnowpipeSink(WarehouseSink):
 
     @override
     def store(self, batch: Batch) -> None:
-        """What a try has appended, the next one does not append again."""
+        """Rows that a failed try has appended are not appended again."""
         self._take_over(batch.moves.keys() - self._channels.keys())
         self._check(batch.moves)
         rows = rows_of(batch)
@@ -158,7 +160,7 @@ class SnowpipeSink(WarehouseSink):
             channel.found = {place for place in channel.found if place[0] >= move.next}
 
     def _take_over(self, partitions: Collection[TopicPartition]) -> None:
-        """Open the channels, and only then look at what is stored: nobody else changes it any more."""
+        """Open the channels first, then read what is stored: no other consumer changes it any more."""
         if not partitions:
             return
         opened = {partition: self._open(partition) for partition in partitions}
@@ -173,7 +175,7 @@ class SnowpipeSink(WarehouseSink):
             self._channels[partition] = Channel(handle, offset, found, status.rows_error_count)
 
     def _open(self, partition: TopicPartition) -> tuple[Any, ChannelStatus]:
-        """Open the partition's channel, whoever has it."""
+        """Open the partition's channel, which invalidates any earlier opening."""
         self._forget([partition])
         with self._sdk(partition.topic):
             handle, status = self._client(partition.topic).open_channel(channel_name(partition))
@@ -182,7 +184,7 @@ class SnowpipeSink(WarehouseSink):
         return handle, status
 
     def _check(self, moves: Mapping[TopicPartition, OffsetMove]) -> None:
-        """Raise OffsetConflictError while nothing is appended: what is cannot be rolled back."""
+        """Raise OffsetConflictError before anything is appended: an append cannot be rolled back."""
         wrong = [one for one, move in moves.items() if self._channels[one].next_offset != move.expected]
         if wrong:
             raise OffsetConflictError(
@@ -207,7 +209,7 @@ class SnowpipeSink(WarehouseSink):
     ) -> list[EventRow]:
         """Wait until the rows are in their tables, and return those that Snowflake rejected.
 
-        Raises SinkError after COMMIT_SECONDS; the channels are then opened anew by the next try.
+        Raises SinkError after COMMIT_SECONDS; the next try then reopens the channels.
         """
         deadline = time.monotonic() + COMMIT_SECONDS
         waiting, rejected = dict(rows), []
@@ -228,7 +230,7 @@ class SnowpipeSink(WarehouseSink):
     def _missing(
         self, partition: TopicPartition, rows: Sequence[EventRow], move: OffsetMove
     ) -> list[EventRow] | None:
-        """Return the rows that were rejected, or None while they are not all dealt with."""
+        """Return the rows that were rejected, or None while some are neither in the table nor rejected."""
         channel = self._channels[partition]
         with self._sdk(partition.topic, partition, harmless=UNREACHABLE):
             status = channel.handle.get_channel_status()
@@ -280,7 +282,7 @@ class SnowpipeSink(WarehouseSink):
         return self._clients[topic]
 
     def _forget(self, partitions: Collection[TopicPartition]) -> None:
-        """Let the channels be opened anew; the table will say what became of what they still held."""
+        """Close the channels, to be reopened; the table then shows which of their rows were committed."""
         for partition in partitions:
             if channel := self._channels.pop(partition, None):
                 with suppress(StreamingIngestError, RuntimeError):  # it may be lost already
@@ -293,13 +295,13 @@ class SnowpipeSink(WarehouseSink):
         partition: TopicPartition | None = None,
         harmless: Collection[StreamingIngestErrorCode] = (),
     ) -> Iterator[None]:
-        """Translate the SDK's errors; one that is not harmless costs the client: its state is unknown."""
+        """Translate the SDK's errors; after one that is not harmless the client is replaced."""
         try:
             yield
         except (StreamingIngestError, RuntimeError, ValueError, TimeoutError, OSError) as error:
             code = error.error_code if isinstance(error, StreamingIngestError) else None
             text = f"{type(error).__name__}: {' '.join(str(error).split())}"
-            if partition and code in SHUT_OUT:
+            if partition and code in CHANNEL_LOST:
                 self._forget([partition])
                 raise OffsetConflictError(f"channel {channel_name(partition)} was lost: {text}") from error
             if code not in harmless:
@@ -383,7 +385,7 @@ def batch_of(rows: Sequence[EventRow], batch: Batch) -> Batch:
 
 
 def _chunks(rows: Sequence[EventRow]) -> Iterator[list[EventRow]]:
-    """Yield the rows in runs of about APPEND_BYTES of payload, but of one row at least."""
+    """Yield the rows in chunks of at most APPEND_BYTES of payload, or of one longer row."""
     chunk: list[EventRow] = []
     size = 0
     for row in rows:

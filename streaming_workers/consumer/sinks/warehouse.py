@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,25 +11,13 @@ from typing_extensions import override
 
 from include.settings import DBT_PROJECT_DIR
 from include.warehouse import Session, Warehouse
+from include.warehouse.dialect import Dialect
 from streaming_workers.consumer.batches import Batch
 from streaming_workers.consumer.sinks.base import OffsetConflictError, Sink, SinkError
 
 SCHEMA = "streaming"
 OFFSETS = "streaming.kafka_offsets"
 SOURCE_FILE = DBT_PROJECT_DIR / "models" / "staging" / "streams" / "_streaming__sources.yml"
-
-
-@dataclass(frozen=True)
-class Dialect:
-    """All that differs between the warehouses.
-
-    `errors` mean that nothing was stored, or may do. A session is kept open between batches where opening one
-    is slow and keeps nobody else out.
-    """
-
-    json_type: str
-    errors: tuple[type[Exception], ...]
-    keeps_session: bool
 
 
 class WarehouseSink(Sink):
@@ -77,7 +64,7 @@ class WarehouseSink(Sink):
 
     @override
     def store(self, batch: Batch) -> None:
-        """The offsets come last, so that their lock, which others wait for, is held briefly."""
+        """The offsets come last, so that their lock, which other consumers wait for, is held briefly."""
         with self._session() as session, session.transaction():
             now = datetime.now(UTC)
             for stream, rows in batch.rows.items():

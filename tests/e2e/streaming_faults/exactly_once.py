@@ -130,7 +130,7 @@ def _of_the_rows(outcome: Outcome) -> Iterator[str]:
 
 
 def outcome_of(stage: Stage, stream: Stream) -> Outcome:
-    """Look at what there is of a stream, dead letters as a reader with read_committed sees them."""
+    """Read what there is of a stream, dead letters as a reader with read_committed sees them."""
     rows = stage.query(f"select kafka_partition, kafka_offset, event_id, payload from {stream.table}")
     return Outcome(
         topic=stream.topic,
@@ -146,7 +146,7 @@ def outcome_of(stage: Stage, stream: Stream) -> Outcome:
 
 
 def assert_exactly_once(stage: Stage) -> dict[str, Outcome]:
-    """The promise holds for every stream; return what was looked at, by topic."""
+    """The promise holds for every stream; return what was compared, by topic."""
     outcomes = {topic: outcome_of(stage, stream) for topic, stream in STREAMS.items()}
     found = [f"{topic}: {one}" for topic, outcome in outcomes.items() for one in violations(outcome)]
     assert not found, f"{len(found)} breaches, the first of them:\n" + "\n".join(found[:20])

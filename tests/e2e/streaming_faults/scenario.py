@@ -21,14 +21,14 @@ def assigned(consumer: ConsumerProcess) -> list[str]:
     return list(said[-1]["partitions"]) if said else []
 
 
-def wait_until_assigned(stage: Stage, consumer: ConsumerProcess, least: int = 1) -> None:
+def wait_until_assigned(stage: Stage, consumer: ConsumerProcess, minimum: int = 1) -> None:
     """Return when the consumer has at least so many partitions, of both topics together."""
-    stage.wait_until(lambda: len(assigned(consumer)) >= least, f"{least} partitions assigned")
+    stage.wait_until(lambda: len(assigned(consumer)) >= minimum, f"{minimum} partitions assigned")
 
 
 def given_up(consumer: ConsumerProcess) -> bool:
-    """Return whether the consumer has given up a batch because another one had its partitions."""
-    return bool(consumer.said("another consumer has the partitions, the batch is given up"))
+    """Return whether the consumer has dropped a batch because another one had its partitions."""
+    return bool(consumer.said("another consumer has the partitions, the batch is dropped"))
 
 
 class Crowd(ExitStack):

@@ -4,7 +4,7 @@ import random
 import time
 from pathlib import Path
 
-from standalone.simulator.__main__ import Simulator
+from standalone.simulator.providers import Simulator
 from streaming_workers.events import NEWS_TOPIC, PRICES_TOPIC
 from tests.dbt.dbt_project import Project, make_project
 from tests.streaming_workers.feed_server import running_simulator

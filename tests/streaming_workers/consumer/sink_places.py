@@ -29,7 +29,7 @@ class Place:
     error: Exception
     """What the warehouse raises when it cannot be reached."""
     session: Session | None = None
-    """What to look at it with, where a session keeps nobody out."""
+    """A session to query it with, where one locks nobody out."""
     snowpipe: SnowpipeService | None = None
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:

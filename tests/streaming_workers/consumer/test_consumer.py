@@ -91,8 +91,8 @@ def test_a_consumer_that_was_frozen_cannot_write_what_another_has_stored(stage: 
             stage.produce(prices(range(200, 300)))
             stage.wait_until(
                 lambda: (
-                    frozen.said("another consumer has the partitions, the batch is given up")
-                    or frozen.said("the partitions were taken away, the batch is given up")
+                    frozen.said("another consumer has the partitions, the batch is dropped")
+                    or frozen.said("the partitions were revoked, the batch is dropped")
                 ),
                 "the thawed consumer to give up",
             )
@@ -176,7 +176,7 @@ def test_messages_that_expired_are_said_and_the_rest_is_read(broker: Broker, tmp
     assert stage.next_offsets() == {0: 40}
 
 
-def test_a_topic_that_was_made_anew_is_not_read_until_somebody_says_so(
+def test_a_topic_that_was_recreated_is_not_read_until_somebody_says_so(
     broker: Broker, tmp_path: Path
 ) -> None:
     old = Stage(broker, tmp_path, partitions=1)

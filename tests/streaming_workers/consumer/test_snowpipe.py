@@ -29,7 +29,7 @@ from snowflake.ingest.streaming import (
 from structlog.testing import capture_logs
 
 from include.settings import PROJECT_ROOT, Settings, SnowflakeSettings
-from streaming_workers.consumer.__main__ import Consumer
+from streaming_workers.consumer.consumer import Consumer
 from streaming_workers.consumer.sinks import OffsetConflictError, Sink, SinkError, get_sink, snowpipe
 from streaming_workers.events import STREAMS
 from streaming_workers.settings import ConsumerSettings
@@ -222,7 +222,7 @@ def test_a_channel_that_another_has_opened_is_a_conflict(
     assert place.offsets() == [0, 1, 2, 3]
 
 
-def test_a_channel_that_snowflake_gives_up_is_said_and_opened_anew(
+def test_a_channel_that_snowflake_gives_up_is_reported_and_reopened(
     sink: Sink, place: Place, service: SnowpipeService
 ) -> None:
     """Of a pipe whose table was replaced, the service says so in a status, without an error."""
@@ -238,7 +238,7 @@ def test_a_channel_that_snowflake_gives_up_is_said_and_opened_anew(
     assert (place.offsets(), next_offset(place)) == ([0, 1, 2], 3)
 
 
-def test_a_client_that_is_lost_is_made_anew(sink: Sink, place: Place, service: SnowpipeService) -> None:
+def test_a_client_that_is_lost_is_replaced(sink: Sink, place: Place, service: SnowpipeService) -> None:
     """A single 404 on the way makes the SDK's client invalid for good."""
     service.clients[-1].lost = True
 
@@ -269,16 +269,16 @@ def test_a_service_that_does_not_answer_only_delays(
     assert (place.offsets(), next_offset(place)) == ([0, 1, 2], 3)
 
 
-def test_a_topic_that_was_made_anew_is_not_taken_for_the_old_one(sink: Sink, place: Place) -> None:
+def test_a_recreated_topic_is_not_taken_for_the_old_one(sink: Sink, place: Place) -> None:
     sink.store(batch(1, 2))
     place.query("update streaming.kafka_offsets set next_offset = 0")
-    anew = batch(0, 1, 2)
-    anew.rows.clear()
-    anew.add(FIRST, [record(price(number + 100), number) for number in range(3)], 10_000)
+    recreated = batch(0, 1, 2)
+    recreated.rows.clear()
+    recreated.add(FIRST, [record(price(number + 100), number) for number in range(3)], 10_000)
 
     successor = place.new_sink()
     assert successor.stored_offsets([FIRST]) == {FIRST: 0}
-    successor.store(anew)
+    successor.store(recreated)
 
     assert {row[3] for row in place.stored()} == {f"event-{number}" for number in (0, 1, 2, 100, 101, 102)}
     assert next_offset(place) == 3
@@ -425,11 +425,11 @@ def stage(broker: Broker, place: Place, tmp_path: Path) -> SnowflakeStage:
 
 
 def trouble(service: SnowpipeService, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Let Snowflake fail in every way now and then; return what it did, for the test to look at."""
+    """Let Snowflake fail in every way now and then; return what it did, for the test to assert."""
     chance = random.Random(7)
     certain = {3: "client lost", 7: "channel lost", 11: "down"}
     done: list[str] = []
-    look, append = SnowpipeChannel.get_channel_status, SnowpipeChannel.append_rows
+    poll, append = SnowpipeChannel.get_channel_status, SnowpipeChannel.append_rows
 
     def troubled_look(self: SnowpipeChannel) -> ChannelStatus:
         what = certain.get(len(done)) or chance.choices([*certain.values(), ""], [1, 1, 1, 40])[0]
@@ -440,7 +440,7 @@ def trouble(service: SnowpipeService, monkeypatch: pytest.MonkeyPatch) -> list[s
             service.down = what == "down"
             done.append(what)
             try:
-                return look(self)
+                return poll(self)
             finally:
                 service.down = False
 

@@ -1,4 +1,4 @@
-"""What is no valid event goes to the dead letters once, as it came, and can be looked at and sent again."""
+"""What is no valid event goes to the dead letters once, as it came, and can be listed and replayed."""
 
 import asyncio
 import json
@@ -121,7 +121,7 @@ def test_what_another_consumer_has_written_is_not_written_again(stage: Stage) ->
     assert [offset for _, offset in stage.dead_letters()] == [3, 5, 6]
 
 
-def test_the_same_offset_of_a_topic_made_anew_is_another_message(stage: Stage) -> None:
+def test_the_same_offset_of_a_recreated_topic_is_another_message(stage: Stage) -> None:
     asyncio.run(write(stage, [rejected(3)]))
 
     assert asyncio.run(write(stage, [rejected(3, time_ms=1_750_000_900_000)])) == 1

@@ -58,7 +58,7 @@ async def deliver(clients: Sequence[Client | Exception], monkeypatch: pytest.Mon
             raise one
 
     monkeypatch.setattr(delivery, "_client", next_client)
-    monkeypatch.setattr(delivery, "LONGEST_PAUSE", 0)
+    monkeypatch.setattr(delivery, "MAX_PAUSE_SECONDS", 0)
     outbox = Outbox()
     for number in (1, 2, 3):
         outbox.offer(NEWS_TOPIC, news(number))

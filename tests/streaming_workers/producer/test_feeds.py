@@ -1,4 +1,4 @@
-"""A look at a feed gives valid events, exact to the digit; what a provider sends wrong never stops it."""
+"""A poll of a feed gives valid events, exact to the digit; what a provider sends wrong never stops it."""
 
 import json
 import logging
@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from streaming_workers.events import BitcoinPrice, NewsEvent
-from streaming_workers.producer.feeds import Look, NewsFeed, PriceFeed
+from streaming_workers.producer.feeds import NewsFeed, PollResult, PriceFeed
 from streaming_workers.producer.json_api import FeedError
 from tests.streaming_workers.feed_server import (
     KEY,
@@ -23,41 +23,41 @@ from tests.streaming_workers.feed_server import (
 )
 
 
-def look_at_prices(body: str, coins: str = "bitcoin") -> Look:
+def poll_prices(body: str, coins: str = "bitcoin") -> PollResult:
     with provider_that_says(body.encode()) as url:
-        return PriceFeed(settings_for(url, coingecko_coins=coins)).look()
+        return PriceFeed(settings_for(url, coingecko_coins=coins)).poll()
 
 
-def look_at_news(*articles: Any) -> Look:
+def poll_news(*articles: Any) -> PollResult:
     with provider_that_says(page(*articles)) as url:
-        return NewsFeed(settings_for(url)).look()
+        return NewsFeed(settings_for(url)).poll()
 
 
-def reasons(look: Look) -> dict[str, int]:
-    return dict(Counter(rejection.reason for rejection in look.rejections))
+def reasons(result: PollResult) -> dict[str, int]:
+    return dict(Counter(rejection.reason for rejection in result.rejections))
 
 
-def test_a_look_at_the_prices_gives_one_event_a_coin_with_the_providers_time() -> None:
+def test_a_poll_of_the_prices_gives_one_event_a_coin_with_the_providers_time() -> None:
     with running_simulator() as (simulator, url):
-        look = PriceFeed(settings_for(url, coingecko_coins=" bitcoin, Ethereum ,,bitcoin")).look()
+        result = PriceFeed(settings_for(url, coingecko_coins=" bitcoin, Ethereum ,,bitcoin")).poll()
 
-    assert [event.key for event in look.events] == ["bitcoin", "ethereum"]
-    assert look.rejections == []
-    for event in look.events:
+    assert [event.key for event in result.events] == ["bitcoin", "ethereum"]
+    assert result.rejections == []
+    for event in result.events:
         assert isinstance(event, BitcoinPrice)
         assert event.event_id == f"{event.coin}:{event.observed_at:%Y-%m-%dT%H:%M:%SZ}"
         assert f"{event.coin}:{event.observed_at.timestamp():.0f}" in simulator.stats()["prices"]["shown"]
         assert timedelta() <= event.fetched_at - event.observed_at < timedelta(seconds=10)
 
 
-def test_a_look_at_the_news_gives_every_article_of_the_page() -> None:
+def test_a_poll_of_the_news_gives_every_article_of_the_page() -> None:
     with running_simulator() as (simulator, url):
-        look = NewsFeed(settings_for(url, newsapi_category="business")).look()
+        result = NewsFeed(settings_for(url, newsapi_category="business")).poll()
 
-    assert [event.key for event in look.events] == simulator.stats()["news"]["shown"]
-    assert len(look.events) == 20
-    assert {event.model_dump()["category"] for event in look.events} == {"business"}
-    assert look.rejections == []
+    assert [event.key for event in result.events] == simulator.stats()["news"]["shown"]
+    assert len(result.events) == 20
+    assert {event.model_dump()["category"] for event in result.events} == {"business"}
+    assert result.rejections == []
 
 
 @pytest.mark.parametrize(
@@ -77,11 +77,11 @@ def test_a_look_at_the_news_gives_every_article_of_the_page() -> None:
     ],
 )
 def test_a_price_reaches_the_message_digit_by_digit(sent: str, kept: str) -> None:
-    look = look_at_prices(
+    result = poll_prices(
         f'{{"bitcoin": {{"usd": {sent}, "usd_24h_change": -3.637278946773539, "last_updated_at": 17e8}}}}'
     )
 
-    [event] = look.events
+    [event] = result.events
     message = event.to_json()
     assert f'"price_usd": {kept},'.encode() in message
     assert b'"change_24h_pct": -3.637278946774,' in message
@@ -91,7 +91,7 @@ def test_a_price_reaches_the_message_digit_by_digit(sent: str, kept: str) -> Non
 
 
 def test_a_news_message_is_read_back_as_it_was() -> None:
-    [event] = look_at_news(article(title='  Zoë said "Ω" \U0001f600\n ', author="", description=None)).events
+    [event] = poll_news(article(title='  Zoë said "Ω" \U0001f600\n ', author="", description=None)).events
 
     read = NewsEvent.model_validate_json(event.to_json())
     assert read == event
@@ -100,7 +100,7 @@ def test_a_news_message_is_read_back_as_it_was() -> None:
 
 def test_an_article_keeps_its_id_until_its_address_or_time_changes() -> None:
     first, again, moved, later, zone = (
-        look_at_news(article(**changes)).events[0].event_id
+        poll_news(article(**changes)).events[0].event_id
         for changes in (
             {},
             {"title": "Gold holds, updated"},
@@ -136,13 +136,13 @@ def test_an_article_keeps_its_id_until_its_address_or_time_changes() -> None:
     ],
 )
 def test_a_quote_that_is_no_price_is_rejected_and_the_other_coins_stay(quote: str, reason: str) -> None:
-    look = look_at_prices(
+    result = poll_prices(
         f'{{"bitcoin": {quote}, "ethereum": {{"usd": 3500, "last_updated_at": 1711356300}}}}',
         coins="bitcoin,ethereum,nocoin",
     )
 
-    assert [event.key for event in look.events] == ["ethereum"]
-    assert Counter(reasons(look)) == Counter([reason, "missing_coin"])
+    assert [event.key for event in result.events] == ["ethereum"]
+    assert Counter(reasons(result)) == Counter([reason, "missing_coin"])
 
 
 @pytest.mark.parametrize(
@@ -167,21 +167,21 @@ def test_a_quote_that_is_no_price_is_rejected_and_the_other_coins_stay(quote: st
     ],
 )
 def test_a_half_empty_article_is_rejected_and_the_others_stay(changes: dict[str, Any], reason: str) -> None:
-    look = look_at_news(article(**changes), article(url="https://news.example/good"), None)
+    result = poll_news(article(**changes), article(url="https://news.example/good"), None)
 
-    assert [event.key for event in look.events] == ["https://news.example/good"]
-    assert reasons(look) == {reason: 1, "no_article": 1}
+    assert [event.key for event in result.events] == ["https://news.example/good"]
+    assert reasons(result) == {reason: 1, "no_article": 1}
 
 
 def test_news_from_the_future_is_rejected_beyond_a_wrong_time_zone() -> None:
     now = datetime.now(UTC)
-    look = look_at_news(
+    result = poll_news(
         article(publishedAt=(now + timedelta(hours=12)).isoformat()),
         article(publishedAt=(now + timedelta(hours=30)).isoformat()),
     )
 
-    assert len(look.events) == 1
-    assert reasons(look) == {"future_published_at": 1}
+    assert len(result.events) == 1
+    assert reasons(result) == {"future_published_at": 1}
 
 
 @pytest.mark.parametrize(
@@ -208,32 +208,32 @@ def test_an_answer_that_holds_nothing_is_one_clear_error(
     feed: type[PriceFeed] | type[NewsFeed], body: bytes, reason: str
 ) -> None:
     with provider_that_says(body) as url, pytest.raises(FeedError) as failure:
-        feed(settings_for(url)).look()
+        feed(settings_for(url)).poll()
 
     assert failure.value.reason == reason
 
 
 def test_a_coin_may_be_called_status() -> None:
-    look = look_at_prices('{"status": {"usd": 0.03, "last_updated_at": 1711356300}}', coins="status")
+    result = poll_prices('{"status": {"usd": 0.03, "last_updated_at": 1711356300}}', coins="status")
 
-    assert [event.key for event in look.events] == ["status"]
+    assert [event.key for event in result.events] == ["status"]
 
 
 @pytest.mark.parametrize("kind", ["500", "429", "slow"])
-def test_a_passing_fault_costs_a_retry_and_no_look(kind: str) -> None:
+def test_a_passing_fault_costs_a_retry_and_no_poll(kind: str) -> None:
     with running_simulator() as (simulator, url):
         simulator.add_faults("prices", kind, count=1, seconds=1)
-        look = PriceFeed(settings_for(url, http_timeout_seconds=0.5)).look()
+        result = PriceFeed(settings_for(url, http_timeout_seconds=0.5)).poll()
 
-        assert len(look.events) == 1
+        assert len(result.events) == 1
         assert simulator.stats()["prices"]["requests"] == 2
 
 
-def test_a_fault_that_lasts_ends_the_look_after_the_retries() -> None:
+def test_a_fault_that_lasts_ends_the_poll_after_the_retries() -> None:
     with running_simulator() as (simulator, url):
         simulator.add_faults("prices", "500", count=9)
         with pytest.raises(FeedError, match="HTTP 500, serverError") as failure:
-            PriceFeed(settings_for(url, http_retries=2)).look()
+            PriceFeed(settings_for(url, http_retries=2)).poll()
 
         assert failure.value.reason == "http_500"
         assert simulator.stats()["prices"]["requests"] == 3
@@ -242,7 +242,7 @@ def test_a_fault_that_lasts_ends_the_look_after_the_retries() -> None:
 def test_retry_after_is_waited_for_before_the_next_try() -> None:
     with running_simulator() as (simulator, url):
         simulator.add_faults("news", "429", seconds=2)
-        NewsFeed(settings_for(url)).look()
+        NewsFeed(settings_for(url)).poll()
 
         first, second = simulator.stats()["news"]["request_times"]
         assert 2 <= second - first < 4
@@ -253,7 +253,7 @@ def test_a_long_retry_after_is_left_to_the_schedule() -> None:
         simulator.add_faults("news", "429", seconds=900)
         start = time.monotonic()
         with pytest.raises(FeedError) as failure:
-            NewsFeed(settings_for(url, http_retries=5)).look()
+            NewsFeed(settings_for(url, http_retries=5)).poll()
 
         assert (failure.value.reason, failure.value.retry_after) == ("http_429", 900)
         assert time.monotonic() - start < 5
@@ -263,7 +263,7 @@ def test_a_long_retry_after_is_left_to_the_schedule() -> None:
 @pytest.mark.parametrize(("header", "seconds"), [("999999999", 3600), ("soon", 0)])
 def test_a_senseless_retry_after_is_bounded(header: str, seconds: float) -> None:
     with provider_that_says(b"", 429, Retry_After=header) as url, pytest.raises(FeedError) as failure:
-        NewsFeed(settings_for(url)).look()
+        NewsFeed(settings_for(url)).poll()
 
     assert failure.value.retry_after == seconds
 
@@ -272,7 +272,7 @@ def test_a_provider_that_drips_its_answer_is_left_in_time() -> None:
     with provider_that_says(b" " * 100, byte_seconds=0.1) as url:
         start = time.monotonic()
         with pytest.raises(FeedError) as failure:
-            PriceFeed(settings_for(url, http_timeout_seconds=0.5)).look()
+            PriceFeed(settings_for(url, http_timeout_seconds=0.5)).poll()
 
         assert failure.value.reason == "timeout"
         assert time.monotonic() - start < 5
@@ -280,7 +280,7 @@ def test_a_provider_that_drips_its_answer_is_left_in_time() -> None:
 
 def test_a_provider_that_is_not_there_is_one_clear_error() -> None:
     with pytest.raises(FeedError, match="Connection refused") as failure:
-        PriceFeed(settings_for("http://127.0.0.1:1")).look()
+        PriceFeed(settings_for("http://127.0.0.1:1")).poll()
 
     assert failure.value.reason == "connection"
 
@@ -291,7 +291,7 @@ def test_a_refused_key_names_the_setting_and_never_the_key(caplog: pytest.LogCap
         running_simulator(news_key="another") as (_, url),
         pytest.raises(FeedError, match=r"NEWSAPI_KEY is refused \(HTTP 401, apiKeyInvalid\)") as failure,
     ):
-        NewsFeed(settings_for(url)).look()
+        NewsFeed(settings_for(url)).poll()
 
     assert failure.value.reason == "unauthorized"
     assert caplog.records  # urllib3 says which address it asks
@@ -303,7 +303,7 @@ def test_no_message_holds_the_key(fault: str, caplog: pytest.LogCaptureFixture) 
     with caplog.at_level(logging.DEBUG), running_simulator() as (simulator, url):
         simulator.add_faults("news", fault, count=2, seconds=1)
         with pytest.raises(FeedError) as failure:
-            NewsFeed(settings_for(url, http_timeout_seconds=0.5)).look()
+            NewsFeed(settings_for(url, http_timeout_seconds=0.5)).poll()
 
     assert KEY not in f"{failure.getrepr(style='long')} {caplog.text}"
 
@@ -314,7 +314,7 @@ def test_the_key_is_not_taken_to_where_a_provider_redirects() -> None:
         provider_that_says(b"", 301, Location=f"{elsewhere}/v2/top-headlines?q=a") as url,
         pytest.raises(FeedError, match="set NEWSAPI_URL to its new address"),
     ):
-        NewsFeed(settings_for(url)).look()
+        NewsFeed(settings_for(url)).poll()
 
     assert simulator.stats()["news"]["requests"] == 0
 

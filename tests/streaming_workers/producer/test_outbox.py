@@ -1,4 +1,4 @@
-"""An event waits until Kafka has it, goes out once in a life, and no outage fills the memory."""
+"""An event waits until Kafka has it, is sent once by a process, and no outage fills the memory."""
 
 import asyncio
 import time
@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from streaming_workers.events import NEWS_TOPIC, NewsEvent
-from streaming_workers.producer.outbox import LARGEST_EVENT, Offer, Outbox
+from streaming_workers.producer.outbox import MAX_EVENT_BYTES, Offer, Outbox
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 
@@ -77,7 +77,7 @@ def test_the_memory_forgets_what_was_shown_longest_ago() -> None:
 
 
 def test_an_event_that_no_consumer_takes_is_not_sent() -> None:
-    assert Outbox().offer(NEWS_TOPIC, news(1, "x" * LARGEST_EVENT)) is Offer.TOO_LONG
+    assert Outbox().offer(NEWS_TOPIC, news(1, "x" * MAX_EVENT_BYTES)) is Offer.TOO_LONG
 
 
 def test_the_wait_of_the_oldest_is_known() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from standalone.simulator.__main__ import Simulator
+from standalone.simulator.providers import Simulator
 from streaming_workers.events import NEWS_TOPIC, PRICES_TOPIC, STREAMS, BitcoinPrice, NewsEvent
 from tests.conftest import PROJECT_ROOT
 from tests.kafka import Broker, free_port, running_broker
@@ -21,7 +21,7 @@ from tests.streaming_workers.producer.producer_process import read_topic, runnin
 
 @pytest.fixture(scope="module")
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
-    """The broker of this module: every test leaves it running, and looks at the events of its own time."""
+    """The broker of this module: every test leaves it running, and reads the events of its own time."""
     with running_broker(tmp_path_factory.mktemp("kafka")) as one:
         yield one
 
@@ -95,7 +95,7 @@ def test_what_the_feeds_show_arrives_once_keyed_and_valid(
     assert 'producer_items_rejected_total{feed="news",reason="no_headline"} 1.0' in metrics
     assert 'producer_feed_errors_total{feed="news",reason="http_500"}' in metrics
     assert f'producer_events_sent_total{{topic="news-events"}} {len(shown(simulator, "news"))}.0' in metrics
-    assert 'producer_last_look_timestamp_seconds{feed="prices"} 1.' in metrics
+    assert 'producer_last_poll_timestamp_seconds{feed="prices"} 1.' in metrics
     assert "producer_events_waiting 0.0" in metrics
 
 
@@ -185,7 +185,7 @@ def test_a_refused_key_is_said_once_and_tried_again(
 
     [refusal] = producer.said("feed failed")
     assert refusal["error"] == "NEWSAPI_KEY is refused (HTTP 401, apiKeyInvalid)"
-    assert producer.said("feed is back")[0]["failed_looks"] == 4
+    assert producer.said("feed is back")[0]["failed_polls"] == 4
     assert prices_in(kafka.bootstrap_servers, since)
 
 

@@ -1,4 +1,4 @@
-{# Several statements as one transaction; dbt-duckdb has already begun one. #}
+{# Several statements as one transaction; dbt-duckdb has begun one already. #}
 {% macro in_transaction(statements) -%}
     {{ return(adapter.dispatch('in_transaction')(statements)) }}
 {%- endmacro %}

@@ -1,5 +1,5 @@
-{# Whether a stored message must lie below its partition's next offset, which moved last at `moved_at`. In DuckDB every
-   one. In Snowflake rows may come before their move (Snowpipe Streaming): those since the last one are under way. #}
+{# Whether a stored message must lie below its partition's next offset, which last moved at `moved_at`. In DuckDB every
+   message must. In Snowflake (Snowpipe Streaming) rows precede their move: those younger than it are in flight. #}
 {% macro is_settled(ingested_at, moved_at) -%}
     {{ return(adapter.dispatch('is_settled')(ingested_at, moved_at)) }}
 {%- endmacro %}

@@ -1,4 +1,4 @@
-{# The type of a raw column that holds JSON. DuckDB would try every compression of text at each checkpoint: zstd alone
+{# The type of a raw column that holds JSON. DuckDB would try each compression of text at every checkpoint; zstd alone
    takes a third of the time and of the space. #}
 {% macro json_type() -%}
     {{ return(adapter.dispatch('json_type')()) }}

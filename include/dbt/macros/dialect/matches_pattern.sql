@@ -1,4 +1,4 @@
-{# Whether a part of the text matches a regular expression, an SQL literal without backslashes. #}
+{# Whether a part of the text matches a regular expression, given as an SQL literal without backslashes. #}
 {% macro matches_pattern(text, pattern) -%}
     {{ return(adapter.dispatch('matches_pattern')(text, pattern)) }}
 {%- endmacro %}

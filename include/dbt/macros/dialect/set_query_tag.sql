@@ -1,5 +1,5 @@
-{# Snowflake's query history: dbt asks for the tag before each node. It is the profile's JSON and the node; a limit on a
-   statement's time goes with it, where the warehouse's own is not to hold. #}
+{# Snowflake's query tag of the node, which dbt asks for before each: the profile's JSON and the node. A limit on a
+   statement's run time is set with it, where the warehouse's own shall not apply. #}
 {% macro snowflake__set_query_tag() -%}
     {%- set tag = fromjson(target.query_tag or '{}', default={'tag': target.query_tag}) -%}
     {%- do tag.update(node=model.unique_id) -%}

@@ -1,3 +1,3 @@
-{# Nothing to put back: the next node sets its own. #}
+{# Nothing to restore: the next node sets its own tag. #}
 {% macro snowflake__unset_query_tag(original_query_tag) -%}
 {%- endmacro %}

@@ -1,4 +1,4 @@
-{# The hour in UTC that a time lies in, whatever the session's zone or the time's own. #}
+{# Start of the hour in UTC that a time lies in, whatever the session's zone or the time's own. #}
 {% macro utc_hour(moment) -%}
     {{ return(adapter.dispatch('utc_hour')(moment)) }}
 {%- endmacro %}

@@ -1,6 +1,6 @@
-{# Which hours of `events` an incremental run builds again in `target`, as a condition on event_hour: those whose number
-   of events or newest event differs between the two, however late the event came; with the vars start_date and end_date
-   also the hours of that range. `count_column` is where `target` counts events. #}
+{# Condition on event_hour for the hours of `events` that an incremental run rebuilds in `target`: those whose number of
+   events or newest event differs between the two, however late an event came, and with the vars start_date and
+   end_date also the hours of that range. `count_column` holds the number of events in `target`. #}
 {% macro changed_hours_filter(events, target, count_column) -%}
     {%- if not has_history() -%}
         true

@@ -1,4 +1,4 @@
-{# Which message of an event a row is: 1 for the first that arrived, the one that counts. #}
+{# Rank of a message among those of its event: 1 for the first to arrive, which is the one that counts. #}
 {% macro event_deduplication_rank() -%}
     row_number() over (
         partition by event_id

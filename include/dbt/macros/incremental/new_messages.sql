@@ -1,7 +1,8 @@
-{# The messages of the relation called `messages` that a run stores in `history`.
+{# Selects the messages of the relation `messages` that a run stores in `history`.
 
-   The first run: all, whatever the vars say. Then those of unprocessed_messages. With the vars start_date and end_date
-   also the events that happened in that half-open range, typed anew, but for those that an earlier message brought. #}
+   The first run stores all, whatever the vars say; a later one those of unprocessed_messages. With the vars start_date
+   and end_date it also types the events of that half-open range again, but not from a message later than the stored
+   one. #}
 {% macro new_messages(messages, history) -%}
     {%- if not has_history() -%}
         select * from {{ messages }}

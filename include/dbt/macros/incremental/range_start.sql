@@ -1,4 +1,4 @@
-{# The two ends of the range, from the vars; an empty one leaves that side open. #}
+{# Start of the range from var start_date; the earliest possible time where it is empty. #}
 {% macro range_start() -%}
     {{ utc_timestamp(var('start_date') or '0001-01-01') }}
 {%- endmacro %}

@@ -1,6 +1,6 @@
-{# The messages whose event `history` does not hold, of those that arrived since `streaming_lookback_hours` before the
-   newest stored one: late, out of order or stored by a slow consumer. Never "newer than the newest", which loses these
-   and, where nothing is stored yet, everything. #}
+{# Selects the messages whose event `history` does not hold, among those that arrived up to `streaming_lookback_hours`
+   before its newest one or later: late, out of order or stored by a slow consumer. A plain "newer than the newest"
+   would miss these and, with an empty history, all messages. #}
 {% macro unprocessed_messages(messages, history) -%}
     select {{ messages }}.*
     from {{ messages }}

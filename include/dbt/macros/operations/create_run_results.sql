@@ -1,4 +1,4 @@
-{# on-run-start hook: the table of the run results, so that what reads it builds on an empty warehouse, too. #}
+{# on-run-start hook: makes the table of run results, so that what reads it builds on an empty warehouse, too. #}
 {% macro create_run_results() -%}
     {%- if execute and flags.WHICH in ('build', 'run', 'test', 'seed', 'snapshot') -%}
         {%- if not adapter.check_schema_exists(target.database, run_results_relation().schema) -%}

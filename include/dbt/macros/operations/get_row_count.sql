@@ -1,4 +1,4 @@
-{# dbt run-operation get_row_count --args '{table_name: fct_sales}' #}
+{# Logs and returns the number of rows: dbt run-operation get_row_count --args '{table_name: fct_sales}' #}
 {% macro get_row_count(table_name) -%}
     {%- if execute -%}
         {%- set found = graph.nodes.values() | selectattr('name', 'equalto', table_name)

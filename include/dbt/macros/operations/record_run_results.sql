@@ -1,4 +1,4 @@
-{# on-run-end hook: one row per node and run, kept for ever; fct_dbt_node_health finds slow and flaky nodes in it. #}
+{# on-run-end hook: appends one row per node of the run; fct_dbt_node_health finds slow and flaky nodes in them. #}
 {% macro record_run_results(results) -%}
     {%- set relevant = results | selectattr('node', 'defined') | list -%}
     {%- if execute and flags.WHICH in ('build', 'run', 'test', 'seed', 'snapshot') and relevant -%}

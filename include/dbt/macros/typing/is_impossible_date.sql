@@ -1,4 +1,4 @@
-{# Before the shop existed or after the row was loaded (a day is left for time zones). #}
+{# Whether a date lies before earliest_valid_date or after the load of its row; one day is left for time zones. #}
 {% macro is_impossible_date(column, loaded_at='_loaded_at') -%}
     (
         {{ column }} < cast('{{ var('earliest_valid_date') }}' as date)

@@ -1,4 +1,4 @@
-{# A value as it stands in the file, for the reason of a rejection. #}
+{# A value as it stands in the file, in quotes, for a reject_reason. #}
 {% macro quoted(column) -%}
     '"' || coalesce({{ column }}, '') || '"'
 {%- endmacro %}

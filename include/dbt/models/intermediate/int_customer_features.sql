@@ -3,7 +3,7 @@ with
 customers as (
 
     select * from {{ ref('dim_customer') }}
-    where customer_id != -1
+    where customer_id != {{ unknown_customer_id() }}
 
 ),
 
@@ -26,7 +26,7 @@ as_of as (
 
 ),
 
--- What lies after the as-of date is not known yet.
+-- Orders after the as-of date do not count.
 order_behaviour as (
 
     select

@@ -87,7 +87,7 @@ netted as (
         {{ money('gross_sales_amount * discount_rate') }} as discount_amount,
         gross_sales_amount - {{ money('gross_sales_amount * discount_rate') }} as net_sales_amount,
         cast(transaction_delivery_amount * 100 as bigint) as delivery_cents,
-        -- One cent more than the line's worth, so that free items carry delivery too.
+        -- One cent above the line's value, so that free items carry delivery, too.
         cast(gross_sales_amount * 100 as bigint) + 1 as weight
 
     from discounted
@@ -109,7 +109,7 @@ weighted as (
 
 ),
 
--- Each line gets the step of the running, whole-cent share: the steps add up to the charge exactly.
+-- Each line gets the increase of the running share in whole cents: these add up to the charge exactly.
 allocated as (
 
     select

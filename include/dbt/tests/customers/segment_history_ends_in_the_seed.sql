@@ -1,4 +1,4 @@
--- The stays that last are the segments of the seed: each customer in one, none too many.
+-- The current stays are the segments of the seed: each customer in exactly one.
 with
 
 lasting as (

@@ -1,4 +1,4 @@
--- An id carries one name and one meaning, whatever the model; from 5 on a model may add segments of its own.
+-- An id keeps its name and meaning, whatever the model; ids from 5 are the further segments of a larger model.
 select distinct
     segment_id,
     segment_name

@@ -1,4 +1,4 @@
--- The mart has every customer of the seed, with the seed's segment, and nobody else.
+-- The mart has every customer of the seed, with the seed's segment, and no other customer.
 select
     coalesce(seeded.customer_id, marted.customer_id) as customer_id,
     seeded.segment_id as seeded_segment_id,

@@ -1,4 +1,4 @@
--- Every customer's class is the one that its months of tenure give.
+-- Every customer's class follows from the months of tenure.
 select
     customer_id,
     customer_tenure_months,
@@ -10,6 +10,6 @@ where
         when customer_tenure_months between 6 and 12 then 'Developing Customer'
         when customer_tenure_months between 13 and 24 then 'Established Customer'
         when customer_tenure_months > 24 then 'Loyal Customer'
-        when customer_id = -1 then 'Unknown Customer'
+        when customer_id = {{ unknown_customer_id() }} then 'Unknown Customer'
         else 'no class'
     end

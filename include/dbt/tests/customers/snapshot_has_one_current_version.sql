@@ -1,4 +1,4 @@
--- Every customer has exactly one version that holds.
+-- Every customer has exactly one current version.
 select
     customer_id,
     count(*) as current_versions

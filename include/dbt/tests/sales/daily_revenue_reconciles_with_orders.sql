@@ -40,7 +40,7 @@ customers as (
 
     from {{ ref('stg_online_sales') }}
 
-    where customer_id != -1
+    where customer_id != {{ unknown_customer_id() }}
 
 )
 

@@ -1,4 +1,4 @@
--- Horizontal reconciliation: fct_orders and fct_sales tell the same totals.
+-- Horizontal reconciliation: fct_orders and fct_sales have the same totals.
 with
 
 sales as (

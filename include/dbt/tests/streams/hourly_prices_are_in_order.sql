@@ -1,4 +1,4 @@
--- Low <= open, close <= high; the range is the one these prices give, and the class the one of the range.
+-- Low <= open, close <= high; range and class follow from these prices.
 select
     coin,
     event_hour,

@@ -1,4 +1,4 @@
--- Horizontal reconciliation: fct_bitcoin_prices_hourly tells of every staged price, and of no other.
+-- Horizontal reconciliation: fct_bitcoin_prices_hourly covers every staged price, and no other.
 with
 
 expected as (

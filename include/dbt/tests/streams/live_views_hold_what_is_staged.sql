@@ -1,4 +1,4 @@
--- The live views hold every staged event as processed, and show as new only what is not staged.
+-- The live views hold every staged event as processed, and show as new only events that are not staged.
 with
 
 counted as (

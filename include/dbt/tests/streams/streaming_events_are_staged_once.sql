@@ -1,6 +1,6 @@
 -- Vertical reconciliation: every event in the raw tables is in staging, once.
--- Messages behind the last staged one of their partition are not asked for: they may have come after the model ran.
--- A missing event came later than streaming_lookback_hours after others: run its range (start_date, end_date) again.
+-- Messages behind the last staged one of their partition do not count: they may have come after the model ran.
+-- A missing event arrived more than streaming_lookback_hours late: run its range (start_date, end_date).
 with
 
 {% for stream, raw in {'stg_bitcoin': 'bitcoin_prices_raw', 'stg_news': 'news_events_raw'}.items() -%}

@@ -47,7 +47,7 @@ unknown_customer as (
 
     from sales
 
-    where customer_id = -1
+    where customer_id = {{ unknown_customer_id() }}
 
     group by customer_id
 
@@ -88,4 +88,4 @@ left join purchases
     on
         described.customer_id = purchases.customer_id
         -- Unknown customers are many: they have no first purchase.
-        and described.customer_id != -1
+        and described.customer_id != {{ unknown_customer_id() }}

@@ -6,7 +6,7 @@ features as (
 
 ),
 
--- How many customers are behind each one: equal values share a rank, and so a score.
+-- Number of customers ranked below each; equal values share a rank, and so a score.
 ranked as (
 
     select

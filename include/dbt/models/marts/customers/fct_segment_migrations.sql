@@ -50,7 +50,7 @@ moments as (
 
 ),
 
--- All who were in a segment then, whether they moved or not.
+-- All customers with a segment at that moment, whether they moved or not.
 customers_then as (
 
     select

@@ -21,7 +21,7 @@ finished as (
         node_id,
         resource_type,
         completed_at,
-        -- Percentiles of decimals are cut off, not rounded.
+        -- Percentiles of decimals are truncated, not rounded.
         cast(execution_seconds as double) as execution_seconds,
         rows_affected,
         message,

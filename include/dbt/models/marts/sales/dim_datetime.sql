@@ -26,7 +26,7 @@ bounds as (
 
 ),
 
--- 65,536 days reach 179 years; what lies beyond the last day is cut off below.
+-- 65,536 days are 179 years; days after the last one are filtered out below.
 numbers as (
 
     {{ dbt.generate_series(65536) }}

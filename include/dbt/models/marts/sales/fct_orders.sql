@@ -51,7 +51,7 @@ known_orders as (
 
     from staged_sales
 
-    where customer_id != -1
+    where customer_id != {{ unknown_customer_id() }}
 
     group by transaction_id, transaction_occurrence, customer_id
 

@@ -1,5 +1,5 @@
 {#- full_refresh: false, since retention deletes old raw messages: --full-refresh would lose what only this table holds.
-    To type rows anew, run the range they lie in (vars start_date, end_date); to start afresh on purpose, drop the table. #}
+    To type rows again, run their range (vars start_date, end_date); to start from nothing, drop the table. #}
 {{
     config(
         materialized='incremental',
