@@ -183,7 +183,7 @@ def test_numbers_between_semicolons_load_where_they_have_a_point(shop: Shop) -> 
     ],
 )
 def test_files_that_went_wrong_elsewhere_load(shop: Shop, case: str, dataset: str, rows: int) -> None:
-    """Inputs that people described in public, where they are on this machine; their kinds are tested above."""
+    """Inputs that people described in public, where this machine has them; their kinds are tested above."""
     if not OTHER_SHOPS.is_dir():
         pytest.skip("the cases are not on this machine")
     [shop.folder] = OTHER_SHOPS.glob(f"{case}-*/input")
