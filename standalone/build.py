@@ -110,6 +110,8 @@ def _build(settings: Settings, project: Path, left_out: list[str], console: Cons
     with progress(console, "nodes") as show:
         result = dbtRunner(callbacks=[_shown_by(show)]).invoke(command)
     DuckDBConnectionManager.close_all_connections()  # an error may leave one, and its lock on the file
+    if isinstance(result.exception, (SystemExit, KeyboardInterrupt)):  # dbt catches these, too
+        raise result.exception
     if not result.success:
         raise BuildError(f"{_reasons(result)}\ndbt's log: {own / 'dbt.log'}")
 
