@@ -1,9 +1,9 @@
 """One way to reach the warehouse; `duckdb.py` and `snowflake.py` hold all that differs between the two."""
 
 from include.settings import Settings, get_settings
-from include.warehouse.base import CsvFile, LoadError, Role, Session, Warehouse
+from include.warehouse.base import ROW_NUMBER, CsvFile, LoadError, Role, Session, Warehouse
 
-__all__ = ["CsvFile", "LoadError", "Role", "Session", "Warehouse", "get_warehouse"]
+__all__ = ["ROW_NUMBER", "CsvFile", "LoadError", "Role", "Session", "Warehouse", "get_warehouse"]
 
 
 def get_warehouse(settings: Settings | None = None, role: Role = "loader") -> Warehouse:
