@@ -90,7 +90,7 @@ def _list_files(location: str) -> Iterator[tuple[ObjectStoragePath, bool]]:
     fs.invalidate_cache()
     with _told(f"Source folder {location}", missing="does not exist"):
         found = ask(fs, "ls", folder.path, detail=True)
-    if [entry["type"] for entry in found if _same(entry["name"], folder.path)] == ["file"]:
+    if any(entry["type"] == "file" and entry["name"] == folder.path for entry in found):
         raise IngestionError(f"Source folder {location} does not exist: it is a file.")
     for entry in found:
         if not _same(entry["name"], folder.path):  # a store may keep an empty object in the folder's name
