@@ -17,7 +17,7 @@ from include.warehouse.duckdb import DuckDBWarehouse, is_lock_conflict
 CUT_SHORT = (0, 4096, 8192)
 """Lengths of a file that DuckDB was making by itself when it was killed, at each of its three writes."""
 
-# A write beyond the limit ends the process as a kill does: SIGXFSZ, which Python ignores unless told otherwise.
+# A write beyond the limit ends the process as a kill does, by SIGXFSZ, which Python ignores otherwise.
 KILLED_BEYOND = """
 import resource, signal, sys
 from pathlib import Path
@@ -165,7 +165,7 @@ def test_dbt_by_hand_killed_as_the_first_leaves_nothing_in_the_way(tmp_path: Pat
 def dbt_debug(
     folder: Path, path: Path, first: str = "import sys\n", *arguments: object
 ) -> "subprocess.Popen[bytes]":
-    """Start the dbt command that only connects, as a person does in include/dbt; log and target go elsewhere."""
+    """Start the dbt command that only connects, in include/dbt as a person does; the log goes elsewhere."""
     code = (
         f"{first}from dbt.cli.main import cli\n"
         "cli(['--log-level-file', 'none', '--log-path', sys.argv[3], 'debug', '--target', 'duckdb'])"
