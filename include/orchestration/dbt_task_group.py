@@ -5,6 +5,7 @@ from typing import Any
 from cosmos import DbtTaskGroup, ExecutionConfig, ProjectConfig, RenderConfig
 from cosmos.constants import ExecutionMode, InvocationMode, LoadMode, TestBehavior
 
+from include.dbt_with_parent import DBT_WITH_PARENT
 from include.orchestration.cosmos_watcher import (
     Operator,
     build_again_when_cleared,
@@ -69,6 +70,7 @@ def dbt_task_group(
         execution_config=ExecutionConfig(
             execution_mode=ExecutionMode.WATCHER,
             invocation_mode=InvocationMode.SUBPROCESS,
+            dbt_executable_path=DBT_WITH_PARENT,
             setup_operator_args={
                 # Cosmos does not retry the producer: after a failure each node retries by itself.
                 "retries": 0,
