@@ -179,5 +179,6 @@ create table if not exists marketing_insights_db.streaming.kafka_offsets (
     kafka_partition integer not null,
     next_offset bigint not null,
     updated_at timestamp_tz not null,
+    topic_id varchar,
     primary key (kafka_topic, kafka_partition)
 );

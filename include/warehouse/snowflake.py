@@ -28,7 +28,7 @@ MAX_BOUND_BYTES = 8 * 1024 * 1024  # Snowflake takes 16 MiB as one bound value
 LOCK_TIMEOUT_SECONDS = 900
 SESSION_PARAMETERS: dict[str, Any] = {
     "TIMEZONE": "UTC",
-    # Snowflake aborts a transaction that is idle for 5 minutes while others wait for its locks: a frozen process.
+    # Snowflake aborts a transaction, as of a frozen process, that is idle for 5 minutes and blocks others.
     # Who waits longer fails and tries again; by default that takes half a day.
     "LOCK_TIMEOUT": LOCK_TIMEOUT_SECONDS,
     "ABORT_DETACHED_QUERY": True,  # what a killed process was running ends 5 minutes after it
