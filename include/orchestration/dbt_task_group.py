@@ -29,6 +29,8 @@ RUN_VARS = {
     "as_of_date": f"{{{{ params.as_of_date or (data_interval_end | ds if {_BACKFILL} else '') }}}}",
     "max_rejected_share": str(get_settings().max_rejected_share),
 }
+# Backfills do not count against max_active_runs, and on Snowflake the pool may have more than one slot.
+ONE_RUN_AT_A_TIME = {"max_active_tis_per_dag": 1}
 FULL_REFRESH = "{{ params.full_refresh }}"
 # For models that only need to know the day that recency counts from.
 AS_OF_VARS = {"as_of_date": "{{ params.as_of_date or '' }}"}
@@ -76,6 +78,7 @@ def dbt_task_group(
                 "retries": 0,
                 "pre_execute": build_again_when_cleared,
                 "pool": "warehouse",
+                **ONE_RUN_AT_A_TIME,
                 # Unit tests say that the code is right: CI's work, on no warehouse's time.
                 "dbt_cmd_flags": ["--exclude-resource-type", "unit_test"],
             },
@@ -98,6 +101,7 @@ def dbt_task_group(
 
 def _operator_args(dbt_vars: dict[str, str], full_refresh: str) -> dict[str, Any]:
     return {
+        **ONE_RUN_AT_A_TIME,
         "append_env": True,
         "retries": 1,
         "vars": dbt_vars,
