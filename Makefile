@@ -25,7 +25,7 @@ export LOCAL_DIR DATA_DIR
 # One environment for every command below; `source .local/env.sh` gives a shell the same.
 RUN := $(BIN)/python -m standalone
 
-.PHONY: help setup build demo up down test lint format bench lock manifest clean chromium kafka \
+.PHONY: help setup build demo up down backup restore test lint format bench soak lock manifest clean chromium kafka \
 	check parse docs state slim secrets audit actionlint env images containers push deploy release-check release
 
 help:  ## List the commands
@@ -54,6 +54,12 @@ up: setup kafka  ## Start the stack and keep it running: UI on http://localhost:
 
 down:  ## Stop what `make up` started
 	@$(RUN) down
+
+backup: $(VENV)/.installed  ## Back up warehouse, segments and Airflow's database, while all runs [BACKUPS=7]
+	@$(BIN)/python -m include.backup create
+
+restore: $(VENV)/.installed  ## Put a backup in place, by default the newest; first make down [BACKUP=name]
+	@$(RUN) restore $(BACKUP)
 
 check: $(VENV)/.installed  ## Check the warehouse's connection and privileges
 	@$(BIN)/python -W ignore -m include.warehouse.check
@@ -156,6 +162,9 @@ release: release-check  ## Make the GitHub release of TAG, with notes from the c
 
 bench: setup kafka  ## Measure speed, as ratios of one run
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+soak: setup kafka  ## Random faults for hours: no message lost [FAULTS=1000] [SEED=n]
+	@$(BIN)/python -m tests.e2e.streaming_faults.soak $(if $(FAULTS),--faults $(FAULTS)) $(if $(SEED),--seed $(SEED))
 
 PIN := $(BIN)/uv pip compile --quiet --universal --no-header --no-emit-index-url
 lock: $(VENV)/.installed  ## Pin the dependencies of pyproject.toml in the requirements files [EXTRAS=s3]

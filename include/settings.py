@@ -71,6 +71,9 @@ class Settings(BaseSettings):
         ge=0,
         description="The gate of streaming_marts fails at a higher consumer lag of a topic, in messages.",
     )
+    backups: int = Field(
+        7, gt=0, description="Backups that are kept on this machine; the next one removes an older one."
+    )
     airflow_port: int = Field(
         8080, gt=0, lt=65536, description="Port of the Airflow UI and API on this machine."
     )

@@ -25,7 +25,14 @@ log = logging.getLogger(__name__)
 
 STAGE = "raw.ingestion"
 MAX_BOUND_BYTES = 8 * 1024 * 1024  # Snowflake takes 16 MiB as one bound value
-SESSION_PARAMETERS = {"TIMEZONE": "UTC"}
+LOCK_TIMEOUT_SECONDS = 900
+SESSION_PARAMETERS: dict[str, Any] = {
+    "TIMEZONE": "UTC",
+    # Snowflake aborts a transaction, as of a frozen process, that is idle for 5 minutes and blocks others.
+    # Who waits longer fails and tries again; by default that takes half a day.
+    "LOCK_TIMEOUT": LOCK_TIMEOUT_SECONDS,
+    "ABORT_DETACHED_QUERY": True,  # what a killed process was running ends 5 minutes after it
+}
 # What `_write_staged_file` writes, so that a field's text arrives unchanged and an empty one as NULL. The
 # file format in include/snowflake/bootstrap.sql is the same.
 FILE_FORMAT = (

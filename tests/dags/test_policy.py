@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from airflow.dag_processing.dagbag import DagBag
+from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, Asset
 from airflow.sdk.bases.operator import BaseOperator
 from airflow.sdk.definitions.mappedoperator import MappedOperator
@@ -99,6 +100,13 @@ def test_tasks_that_write_share_the_warehouse_pool(dag: DAG) -> None:
     """DuckDB has one writer; the tasks that only watch dbt stay outside."""
     for task in dag.tasks:
         assert (task.pool == "warehouse") is _writes(task), task.task_id
+
+
+def test_no_two_runs_build_one_model_at_once(dag: DAG) -> None:
+    """Backfills do not count against max_active_runs, and the pool may have more slots on Snowflake."""
+    for task in dag.tasks:
+        if ("." in task.task_id and not isinstance(task, EmptyOperator)) or task.task_id == "reseed":
+            assert task.max_active_tis_per_dag == 1, task.task_id
 
 
 def _writes(task: BaseOperator | MappedOperator) -> bool:

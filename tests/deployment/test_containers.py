@@ -235,7 +235,9 @@ def test_services_run_what_the_local_stack_runs(services: dict[str, Any]) -> Non
     assert in_containers == local
     script = services["airflow-init"]["command"][-1]
     assert "airflow db migrate\n" in script
-    assert f"airflow pools set {stack.POOL} {stack.POOL_SLOTS} " in script
+    pool = f"{stack.POOL} {stack.POOL_SLOTS} "
+    where_missing = rf"if ! airflow pools get {stack.POOL}; then\n\s*airflow pools set {pool}.*\n\s*fi\n"
+    assert re.search(where_missing, script), "it would reset the size that a user has set"
 
 
 def test_the_scale_profile_runs_the_same_tasks_on_two_workers(services: dict[str, Any]) -> None:

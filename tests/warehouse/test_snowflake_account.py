@@ -216,7 +216,7 @@ def test_the_streams_tables_are_those_of_the_sink(double: SnowflakeDouble) -> No
 
     with SnowflakeWarehouse().session() as session:
         assert session.execute(columns) == bootstrapped
-    assert len(bootstrapped) == 8 + 8 + 4
+    assert len(bootstrapped) == 8 + 8 + 5
 
 
 def test_the_file_format_is_that_of_ingestion() -> None:
