@@ -31,10 +31,10 @@ RUN := $(BIN)/python -m standalone
 help:  ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | sort | awk -F'\t' '{printf "  make %-13s %s\n", $$1, $$2}'
 
-$(VENV)/.installed: requirements.txt requirements-dev.txt
+$(VENV)/.installed: requirements.txt requirements-dev.txt requirements-uv.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
-	@$(BIN)/uv pip sync --quiet --compile-bytecode --python $(BIN)/python requirements.txt requirements-dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-uv.txt
+	@$(BIN)/uv pip sync --quiet --compile-bytecode --require-hashes --python $(BIN)/python requirements.txt requirements-dev.txt
 	@touch $@
 
 setup: $(VENV)/.installed manifest  ## Install everything that is pinned, under .local/ (quick the second time)
@@ -157,11 +157,12 @@ release: release-check  ## Make the GitHub release of TAG, with notes from the c
 bench: setup kafka  ## Measure speed, as ratios of one run
 	@$(BIN)/python -m tests.bench $(ARGS)
 
-PIN := $(BIN)/uv pip compile --quiet --universal --no-header --no-emit-index-url
+PIN := $(BIN)/uv pip compile --quiet --universal --no-header --no-emit-index-url --generate-hashes
 lock: $(VENV)/.installed  ## Pin the dependencies of pyproject.toml in the requirements files [EXTRAS=s3]
 	@$(PIN) pyproject.toml $(if $(EXTRAS),--extra $(EXTRAS)) -o requirements.txt
 	@$(PIN) --group dev -c requirements.txt -o requirements-dev.txt
 	@$(PIN) --group workers -c requirements.txt -o streaming_workers/requirements.txt
+	@$(PIN) --no-annotate - -o requirements-uv.txt <<< "uv==$(UV_VERSION)"
 
 clean: down  ## Remove all run-time state
 	rm -rf $(LOCAL_DIR) include/dbt/target include/dbt/logs
