@@ -16,7 +16,12 @@ SNOWFLAKE_DATABASE = "MARKETING_INSIGHTS_DB"
 class Settings(BaseSettings):
     """Settings of the batch product; the environment variable is the field's name in upper case."""
 
-    model_config = SettingsConfigDict(extra="ignore", frozen=True, env_ignore_empty=True)
+    model_config = SettingsConfigDict(
+        extra="ignore",
+        frozen=True,
+        env_ignore_empty=True,
+        hide_input_in_errors=True,  # an error would show a secret address
+    )
 
     local_dir: Path = Field(
         PROJECT_ROOT / ".local", description="Folder of all run-time state on this machine."
@@ -95,10 +100,21 @@ class Settings(BaseSettings):
     alert_slack_webhook_url: SecretStr | None = Field(
         None, description="Receives each alert as a Slack message: an incoming webhook or a compatible one."
     )
+    heartbeat_url: SecretStr | None = Field(
+        None,
+        description="Each successful run gets this address, {dag_id} filled in: a dead-man's switch.",
+    )
     alert_email_to: str = Field(
         "",
         description="Recipients of each alert, comma-separated; sent through the connection smtp_default.",
     )
+
+    @field_validator("heartbeat_url")
+    @classmethod
+    def _one_address_for_each_dag(cls, value: SecretStr | None) -> SecretStr | None:
+        if value and "{dag_id}" not in value.get_secret_value():
+            raise ValueError("it must contain {dag_id}, or one DAG's success hides that another is silent")
+        return value
 
     @field_validator("local_dir")
     @classmethod
