@@ -25,7 +25,7 @@ export LOCAL_DIR DATA_DIR
 # One environment for every command below; `source .local/env.sh` gives a shell the same.
 RUN := $(BIN)/python -m standalone
 
-.PHONY: help setup build demo up down test lint format bench lock manifest clean chromium kafka \
+.PHONY: help setup build demo up down test lint format bench lock manifest clean chromium promtool kafka \
 	check parse docs state slim secrets audit actionlint env images containers push deploy release-check release
 
 help:  ## List the commands
@@ -58,7 +58,7 @@ down:  ## Stop what `make up` started
 check: $(VENV)/.installed  ## Check the warehouse's connection and privileges
 	@$(BIN)/python -W ignore -m include.warehouse.check
 
-test: setup kafka chromium  ## Run all tests [ARGS=what pytest takes]
+test: setup kafka chromium promtool  ## Run all tests [ARGS=what pytest takes]
 	@mkdir -p .local/coverage
 	@$(BIN)/python -m pytest -n 2 --no-loadscope-reorder $(or $(ARGS),--cov --cov-report=term:skip-covered)
 
@@ -70,6 +70,12 @@ kafka: $(VENV)/.installed
 
 chromium: $(VENV)/.installed
 	@command -v chromium >/dev/null || (apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null)
+
+# Of Debian's package only the one program: nothing is installed, and no server starts.
+promtool:
+	@command -v promtool >/dev/null || test -x $(LOCAL_DIR)/promtool/usr/bin/promtool || ! command -v apt-get >/dev/null || \
+		(apt-get update -qq && mkdir -p $(LOCAL_DIR)/promtool && cd $(LOCAL_DIR)/promtool && \
+		apt-get download -qq prometheus && dpkg-deb --fsys-tarfile prometheus_*.deb | tar -x ./usr/bin/promtool && rm prometheus_*.deb)
 
 lint: $(VENV)/.installed  ## Check style, types and SQL
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
