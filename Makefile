@@ -26,7 +26,7 @@ export LOCAL_DIR DATA_DIR
 RUN := $(BIN)/python -m standalone
 
 .PHONY: help setup build demo up down test lint format bench lock manifest clean chromium promtool kafka \
-	check parse docs state slim secrets audit actionlint env images containers push deploy release-check release
+	check parse docs retention state slim secrets audit actionlint env images containers push deploy release-check release
 
 help:  ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | sort | awk -F'\t' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -96,6 +96,9 @@ state: setup  ## Build dbt on generated files; manifest, warehouse and docs end 
 
 slim: setup  ## Build only the dbt models that differ from STATE, and their children [STATE=folder]
 	@$(RUN) changes --state $(STATE)
+
+retention: $(VENV)/.installed  ## Delete old run results, logs and model versions, as the settings say
+	@$(BIN)/python -W ignore -m include.retention
 
 format: $(VENV)/.installed  ## Put code in the house style
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .

@@ -89,6 +89,15 @@ class Settings(BaseSettings):
         lt=65535,
         description="Port of the local Kafka broker; its controller listens on the next one.",
     )
+    run_results_days: int = Field(
+        365, gt=0, description="`make retention` deletes dbt's run results that are older."
+    )
+    log_days: int = Field(90, gt=0, description="`make retention` deletes log files that are older.")
+    registry_days: int = Field(
+        730,
+        gt=0,
+        description="`make retention` deletes older model versions, not the one in use and the one before.",
+    )
     alert_after_minutes: int = Field(
         60,
         gt=0,
