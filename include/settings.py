@@ -167,8 +167,10 @@ class SnowflakeSettings(BaseSettings):
     transformer_warehouse: str = Field(
         "TRANSFORMING", validation_alias="SNOWFLAKE_WAREHOUSE", description="Virtual warehouse of that role."
     )
-    loader_role: str = Field("LOADER", description="Role that loads files and streams.")
+    loader_role: str = Field("LOADER", description="Role that loads files.")
     loader_warehouse: str = Field("LOADING", description="Virtual warehouse of that role.")
+    streamer_role: str = Field("STREAMER", description="Role of the consumer: the schema streaming alone.")
+    streamer_warehouse: str = Field("STREAMING", description="Virtual warehouse of that role.")
     database: str = Field(
         SNOWFLAKE_DATABASE,
         description="Database of all schemas; unset: the one in Airflow's connection, if it names one.",
@@ -179,6 +181,10 @@ class SnowflakeSettings(BaseSettings):
     host: str | None = Field(None, description="Host name; default: derived from the account.")
     port: int | None = Field(None, gt=0, lt=65536, description="Port; default 443.")
     protocol: str | None = Field(None, description="Protocol, for a test double; default https.")
+
+    def role_and_warehouse(self, role: Literal["loader", "streamer", "transformer"]) -> tuple[str, str]:
+        """Return the names of a role and of its virtual warehouse."""
+        return getattr(self, f"{role}_role"), getattr(self, f"{role}_warehouse")
 
     def database_of(self, connection: str | None) -> str:
         """Return the database to use: the one set here, else the connection's, else the default."""
