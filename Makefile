@@ -26,7 +26,7 @@ export LOCAL_DIR DATA_DIR
 RUN := $(BIN)/python -m standalone
 
 .PHONY: help setup build demo up down test lint format bench lock manifest clean chromium promtool kafka \
-	check parse docs retention state slim secrets audit actionlint env images containers push deploy release-check release
+	check parse docs retention digests jars-checksums state slim secrets audit actionlint env images containers push scan sign deploy release-check release
 
 help:  ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | sort | awk -F'\t' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -68,6 +68,20 @@ kafka: $(VENV)/.installed
 		(apt-get update -qq && apt-get install -y -qq --no-install-recommends default-jre-headless maven >/dev/null)
 	@$(RUN) kafka
 
+jars-checksums:  ## Write standalone/kafka/jars.sha512 again, after a change of the pom
+	@jars=$$(mktemp -d) && mvn --quiet --batch-mode --strict-checksums -f standalone/kafka/pom.xml \
+		dependency:copy-dependencies -DoutputDirectory="$$jars" && cd "$$jars" && \
+		sha512sum *.jar > $(CURDIR)/standalone/kafka/jars.sha512 && rm -r "$$jars"
+
+# A tag can be moved, a digest cannot. Dependabot moves both on.
+IMAGES_IN := Dockerfile streaming_workers/Dockerfile docker-compose.yaml
+digests:  ## Pin the base images by their tags' digests (needs Docker and the registries)
+	@grep -hoE '^(FROM|    image:) [^ $$]+$$' $(IMAGES_IN) | sed -E 's/.* //; s/@.*//' | sort -u | while read -r image; do \
+		digest=$$(docker buildx imagetools inspect --format '{{.Manifest.Digest}}' "$$image") || exit 1; \
+		[[ $$digest =~ ^sha256:[0-9a-f]{64}$$ ]] || { echo "$$image has no digest: $$digest" >&2; exit 1; }; \
+		sed -i -E "s#( $$image)(@sha256:[0-9a-f]{64})?\$$#\1@$$digest#" $(IMAGES_IN) || exit 1; \
+	done
+
 chromium: $(VENV)/.installed
 	@command -v chromium >/dev/null || (apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null)
 
@@ -97,7 +111,7 @@ state: setup  ## Build dbt on generated files; manifest, warehouse and docs end 
 slim: setup  ## Build only the dbt models that differ from STATE, and their children [STATE=folder]
 	@$(RUN) changes --state $(STATE)
 
-retention: $(VENV)/.installed  ## Delete old run results, logs and model versions, as the settings say
+retention: $(VENV)/.installed  ## Delete old run results, logs and model versions
 	@$(BIN)/python -W ignore -m include.retention
 
 format: $(VENV)/.installed  ## Put code in the house style
@@ -130,12 +144,32 @@ containers: $(VENV)/.installed images  ## Start the containers in a project of t
 	@$(CHECK) up --wait --wait-timeout 600; status=$$?; \
 		[ $$status = 0 ] || $(CHECK) logs --tail 50; $(CHECK) down --volumes; exit $$status
 
-push:  ## Push the workers' image REGISTRY=host/path [IMAGE_TAG=tag]
+# What was pushed, one reference by digest a line; the container driver of buildx is what makes attestations.
+PUSHED := $(LOCAL_DIR)/pushed
+BUILDX = docker buildx build --builder marketing --push --sbom=true --provenance=mode=max
+push:  ## Build and push both images REGISTRY=host/path [IMAGE_TAG=tag] [WAREHOUSE=snowflake]
 	@test -n "$(REGISTRY)" || { echo "REGISTRY is not set, as in REGISTRY=registry.example.com/team" >&2; exit 2; }
 	@[ -z "$$REGISTRY_TOKEN" ] || docker login $(firstword $(subst /, ,$(REGISTRY))) \
 		--username "$$REGISTRY_USER" --password-stdin <<< "$$REGISTRY_TOKEN"
-	docker tag $(WORKERS_IMAGE) $(REGISTRY)/$(WORKERS_IMAGE)
-	docker push $(REGISTRY)/$(WORKERS_IMAGE)
+	@rm -rf $(PUSHED) && mkdir -p $(PUSHED)
+	@docker buildx inspect marketing >/dev/null 2>&1 || docker buildx create --name marketing --driver docker-container
+	$(BUILDX) --metadata-file $(PUSHED)/airflow.json --build-arg WAREHOUSE=$(WAREHOUSE) --tag $(REGISTRY)/$(AIRFLOW_IMAGE) .
+	$(BUILDX) --metadata-file $(PUSHED)/workers.json --file streaming_workers/Dockerfile --tag $(REGISTRY)/$(WORKERS_IMAGE) .
+	@for image in airflow workers; do \
+		digest=$$(grep -oE '"containerimage.digest": *"sha256:[0-9a-f]{64}"' $(PUSHED)/$$image.json | grep -oE 'sha256:\w+') && \
+		echo "$(REGISTRY)/marketing-insight-pipeline/$$image@$$digest" >> $(PUSHED)/references || exit 1; \
+	done
+	docker pull "$$(grep /airflow@ $(PUSHED)/references)"
+	docker tag "$$(grep /airflow@ $(PUSHED)/references)" $(AIRFLOW_IMAGE)
+
+$(LOCAL_DIR)/bin/grype:
+	@GOBIN=$(LOCAL_DIR)/bin go install github.com/anchore/grype/cmd/grype@v0.121.2
+
+scan: $(LOCAL_DIR)/bin/grype  ## Scan what was pushed; fails on a grave weakness that has a fix (needs Go)
+	@while read -r image; do $(LOCAL_DIR)/bin/grype --only-fixed --fail-on high "registry:$$image" || exit 1; done < $(PUSHED)/references
+
+sign:  ## Sign what was pushed, by digest (needs cosign, and in CI no key)
+	@while read -r image; do cosign sign --yes "$$image" || exit 1; done < $(PUSHED)/references
 
 deploy: $(ASTRO)  ## Deploy the Airflow image to Astro DEPLOYMENT=id [IMAGE_TAG=tag]
 	@test -n "$(DEPLOYMENT)" || { echo "DEPLOYMENT is not set: the id of an Astro Deployment" >&2; exit 2; }

@@ -55,6 +55,49 @@ def wheel(folder: Path, name: str, version: str) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+IMAGES_IN = ("Dockerfile", "streaming_workers/Dockerfile", "docker-compose.yaml")
+# Their digests could not be known when their tags were chosen: `make digests` pins them.
+WITHOUT_DIGEST = {"astrocrpublic.azurecr.io/runtime", "apache/kafka", "redis"}
+
+
+def images(folder: Path) -> dict[str, str]:
+    """Return what follows the tag of each image of others: @sha256:… or nothing."""
+    text = "".join((folder / name).read_text() for name in IMAGES_IN)
+    return dict(re.findall(r"^(?:FROM|    image:) ([^ $:]+):[\w.-]+(\S*)$", text, re.MULTILINE))
+
+
+def test_images_are_pinned_by_digest() -> None:
+    found = images(ROOT)
+    assert len(found) == 7
+    for image, digest in found.items():
+        assert re.fullmatch(r"@sha256:[0-9a-f]{64}", digest) or (image in WITHOUT_DIGEST and not digest), (
+            image
+        )
+
+
+@pytest.mark.parametrize(("answer", "exit_code"), [("sha256:" + "c" * 64, 0), ("<no value>", 2)])
+def test_every_image_gets_the_digest_of_its_tag(answer: str, exit_code: int, tmp_path: Path) -> None:
+    (tmp_path / "streaming_workers").mkdir()
+    for name in IMAGES_IN:
+        (tmp_path / name).write_text((ROOT / name).read_text())
+    docker = tmp_path / "bin/docker"
+    docker.parent.mkdir()
+    docker.write_text(f"#!/bin/sh\necho '{answer}'\n")
+    docker.chmod(0o755)
+    before = images(tmp_path)
+    done = subprocess.run(
+        ["make", f"--makefile={ROOT / 'Makefile'}", "digests"],
+        cwd=tmp_path,
+        env={"PATH": f"{docker.parent}:{SEARCH_PATH}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == exit_code, done.stderr
+    assert images(tmp_path) == (before if exit_code else dict.fromkeys(before, f"@{answer}"))
+    assert "${IMAGE_TAG:-local}" in (tmp_path / "docker-compose.yaml").read_text()
+
+
 class AirflowImage:
     """A virtualenv with an Airflow build of its own, and the line of the Dockerfile that installs a lock."""
 
