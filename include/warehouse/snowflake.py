@@ -49,16 +49,16 @@ def connect_arguments(role: Role = "loader") -> dict[str, Any]:
     """Return what snowflake.connector.connect takes, secrets in clear: for no log and no message.
 
     Account, user and credentials come from SNOWFLAKE_*, or else from Airflow's connection; its role and
-    warehouse do not count, since the product needs two of each. Raises NotConfiguredError without either.
+    warehouse do not count, since the product needs three of each. Raises NotConfiguredError without either.
     """
     settings = SnowflakeSettings()
     found = _from_environment(settings) if settings.account else _from_airflow()
-    loads = role == "loader"
+    name, virtual_warehouse = settings.role_and_warehouse(role)
     return {
         **found,
         **settings.endpoint(),
-        "role": settings.loader_role if loads else settings.transformer_role,
-        "warehouse": settings.loader_warehouse if loads else settings.transformer_warehouse,
+        "role": name,
+        "warehouse": virtual_warehouse,
         "database": settings.database_of(found.get("database")),
         "session_parameters": {**(found.get("session_parameters") or {}), **_session_parameters(settings)},
         "paramstyle": "qmark",
@@ -284,7 +284,7 @@ def _literal(value: Any) -> str:
 
 
 class SnowflakeWarehouse(Warehouse):
-    """The account and database that SNOWFLAKE_* or Airflow's connection name, as one of the two roles."""
+    """The account and database that SNOWFLAKE_* or Airflow's connection name, as one of the roles."""
 
     def __init__(self, role: Role = "loader") -> None:
         self._role = role
@@ -298,7 +298,7 @@ class SnowflakeWarehouse(Warehouse):
 
     @override
     def check(self) -> list[Finding]:
-        """Checks every privilege of both roles, whichever is this one's."""
+        """Checks every privilege of all roles, whichever is this one's."""
         from include.warehouse.privileges import check_privileges  # noqa: PLC0415 (it imports this module)
 
         return check_privileges()

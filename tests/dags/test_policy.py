@@ -17,6 +17,7 @@ from airflow.sdk.bases.operator import BaseOperator
 from airflow.sdk.definitions.mappedoperator import MappedOperator
 from dbt.cli.main import dbtRunner
 
+from include.orchestration.heartbeat import HeartbeatNotifier
 from include.settings import DBT_PROJECT_DIR, PROJECT_ROOT
 
 DAGS_FOLDER = PROJECT_ROOT / "dags"
@@ -76,6 +77,7 @@ def test_dag_runs_once_at_a_time_without_catching_up(dag: DAG) -> None:
 
 def test_dag_says_when_it_fails_or_is_late(dag: DAG) -> None:
     assert dag.has_on_failure_callback
+    assert isinstance(dag.on_success_callback, HeartbeatNotifier)
     assert dag.deadline
 
 
