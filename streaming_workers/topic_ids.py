@@ -117,7 +117,7 @@ class TopicIdsRequest(Request[MetadataRequestV10]):
 
     @override
     def build(self, request_struct_class: type[MetadataRequestV10]) -> MetadataRequestV10:
-        topics = [(NO_ID, name, {}) for name in self._topics]
+        topics: list[tuple[bytes, str, dict[int, bytes]]] = [(NO_ID, name, {}) for name in self._topics]
         return request_struct_class(topics, False, False, False, {})
 
 

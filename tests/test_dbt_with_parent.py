@@ -47,7 +47,7 @@ def test_a_killed_task_takes_its_dbt_with_it(tmp_path: Path) -> None:
 
 
 def test_it_is_dbt_and_gives_its_exit_code(tmp_path: Path) -> None:
-    command = [sys.executable, DBT_WITH_PARENT, "--log-path", tmp_path]
+    command = [sys.executable, str(DBT_WITH_PARENT), "--log-path", str(tmp_path)]
 
     shown = subprocess.run([*command, "--version"], capture_output=True, text=True, check=True)
     wrong = subprocess.run([*command, "no-such-command"], capture_output=True, text=True, check=False)

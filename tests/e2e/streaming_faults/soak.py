@@ -1,8 +1,8 @@
 """Random faults by the hundred while events and poison keep coming: `make soak [FAULTS=1000] [SEED=n]`.
 
 Rounds of ROUND faults, each with fresh topics and a warehouse file that is not there yet. After each round
-every message must be a row or a dead letter, once, and the offsets must say so. The first line has the seed,
-which gives the same faults again; not the same moments, since the machine decides those.
+every message must be a row or a dead letter, once, and the offsets must say so. The first line names the
+seed, which gives the same faults again; not the same moments, since the machine decides those.
 """
 
 import random
