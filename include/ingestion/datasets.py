@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 
 @dataclass(frozen=True)
 class Dataset:
-    """One data set: `name` is its raw table, `columns` must all be in each of its files.
+    """One data set: `name` is its raw table, `columns` must all be in each of its files, `optional` may be.
 
     `aliases` are the names its files go by, the usual one first.
     """
@@ -15,6 +15,12 @@ class Dataset:
     name: str
     columns: tuple[str, ...]
     aliases: tuple[str, ...]
+    optional: tuple[str, ...] = ()
+
+    @property
+    def all_columns(self) -> tuple[str, ...]:
+        """The columns of its raw table; an optional one is null in the rows of a file without it."""
+        return self.columns + self.optional
 
     @property
     def table(self) -> str:
@@ -67,7 +73,13 @@ DATASETS: dict[str, Dataset] = {
             "discount_coupon",
             ("month", "product_category", "coupon_code", "discount_pct"),
             ("Discount_Coupon", "Discount_Coupons", "Coupons"),
+            optional=("year", "valid_from"),
         ),
-        Dataset("tax_amount", ("product_category", "gst"), ("Tax_amount", "Tax", "GST")),
+        Dataset(
+            "tax_amount",
+            ("product_category", "gst"),
+            ("Tax_amount", "Tax", "GST"),
+            optional=("year", "valid_from"),
+        ),
     )
 }

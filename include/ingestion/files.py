@@ -113,7 +113,7 @@ def open_source(path: ObjectStoragePath, dataset: Dataset) -> Iterator[SourceFil
             raise IngestionError(
                 f"{path.name} lacks the column(s) {', '.join(missing)}; it has {', '.join(columns)}."
             )
-        ignored = tuple(column for column in columns if column not in dataset.columns)
+        ignored = tuple(column for column in columns if column not in dataset.all_columns)
         if ignored:
             log.warning("%s: columns that no model knows stay out: %s", path.name, ", ".join(ignored))
         yield SourceFile(
@@ -121,7 +121,7 @@ def open_source(path: ObjectStoragePath, dataset: Dataset) -> Iterator[SourceFil
             version=version,
             part=dataset.part_of(path.name) or "",
             checksum=checksum,
-            csv=CsvFile(plain, columns, dataset.columns),
+            csv=CsvFile(plain, columns, tuple(column for column in dataset.all_columns if column in columns)),
             ignored_columns=ignored,
         )
 

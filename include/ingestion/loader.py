@@ -74,13 +74,13 @@ def create_tables(session: Session, dataset: Dataset) -> None:
     A column that the data set did not have when its table was made is added, empty in the rows so far.
     """
     session.create_schema("raw")
-    session.execute(_table_ddl(dataset.table, dict.fromkeys(dataset.columns, "varchar") | METADATA_COLUMNS))
+    session.execute(_table_ddl(dataset.table, dict.fromkeys(dataset.all_columns, "varchar") | METADATA_COLUMNS))
     known = session.execute(
         "select lower(column_name) from information_schema.columns"
         " where lower(table_schema) || '.' || lower(table_name) = ?",
         [dataset.table],
     )
-    for name in set(dataset.columns) - {name for (name,) in known}:
+    for name in set(dataset.all_columns) - {name for (name,) in known}:
         session.execute(f"alter table {dataset.table} add column {name} varchar")
     session.execute(_table_ddl(LEDGER, LEDGER_COLUMNS))
     session.prepare_load()
