@@ -1,4 +1,4 @@
-"""No var enters SQL as it comes: each has a form, and dbt stops before it builds anything with another one."""
+"""No var enters SQL as it comes: each has a form, and with another one dbt stops before it builds anything."""
 
 import contextlib
 import json
