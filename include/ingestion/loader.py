@@ -54,7 +54,7 @@ def ingest(warehouse: Warehouse, location: str, dataset_name: str) -> list[LoadR
     parts = {dataset.part_of(path.name) or "" for path in paths}
     names: dict[str, str] = {}
     for path in paths:
-        with open_source(path, dataset) as source, warehouse.session() as session:
+        with open_source(path, dataset) as source, warehouse.session(reads=source.csv.path) as session:
             first = names.setdefault(source.checksum, source.name)
             if first != source.name:
                 raise IngestionError(f"{first} and {source.name} hold the same; keep one of the two.")

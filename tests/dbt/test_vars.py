@@ -1,4 +1,4 @@
-"""No var enters SQL as it comes: each has a form, and with another one dbt stops before it builds anything."""
+"""No var enters SQL as it comes: each has a form, and dbt builds nothing from another one."""
 
 import contextlib
 import json
