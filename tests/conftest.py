@@ -26,6 +26,7 @@ LONGEST_FIRST = (
     "tests/e2e/test_demo.py",
     "tests/dbt/",
     "tests/e2e/test_snowflake.py",
+    "tests/standalone/test_build.py",
 )
 # These run whole DAGs on a stack, and two at once are more than two cores bear: all of them share one worker.
 WHOLE_STACK = ("tests/e2e/test_airflow.py", "tests/e2e/test_demo.py")

@@ -84,8 +84,8 @@ netted as (
 
     select
         *,
-        {{ money('gross_sales_amount * discount_rate') }} as discount_amount,
-        gross_sales_amount - {{ money('gross_sales_amount * discount_rate') }} as net_sales_amount,
+        {{ share_of('gross_sales_amount', 'discount_rate') }} as discount_amount,
+        gross_sales_amount - {{ share_of('gross_sales_amount', 'discount_rate') }} as net_sales_amount,
         cast(transaction_delivery_amount * 100 as bigint) as delivery_cents,
         -- One cent above the line's value, so that free items carry delivery, too.
         cast(gross_sales_amount * 100 as bigint) + 1 as weight
@@ -141,7 +141,7 @@ taxed as (
         gross_sales_amount,
         discount_amount,
         net_sales_amount,
-        {{ money('net_sales_amount * gst_rate') }} as gst_amount,
+        {{ share_of('net_sales_amount', 'gst_rate') }} as gst_amount,
         cast(line_delivery_cents * 0.01 as decimal(18, 2)) as delivery_amount,
         source_loaded_at
 

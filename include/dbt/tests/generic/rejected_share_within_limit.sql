@@ -22,10 +22,10 @@ having
 {%- if execute and flags.WHICH in ('build', 'test') %}
     {%- for rows, rejected, total, at_risk, example in run_query(over_limit).rows %}
         {%- do exceptions.raise_compiler_error(
-            rejected ~ ' of ' ~ rows ~ ' rows of ' ~ model
-            ~ (' (worth ' ~ at_risk ~ ' of ' ~ total ~ ' gross)' if value_column else '')
-            ~ ' are rejected, more than ' ~ limit_var ~ ' = ' ~ limit
-            ~ ' allows; for example ' ~ example ~ '. Its column reject_reason names all.') %}
+            rejected ~ ' of ' ~ rows ~ ' rows of ' ~ model ~ ' are rejected, more than ' ~ limit_var ~ ' = '
+            ~ limit ~ ' allows; for example ' ~ example
+            ~ ('. They are worth ' ~ at_risk ~ ' of ' ~ total ~ ' gross' if value_column else '')
+            ~ '. Its column reject_reason names all.') %}
     {%- endfor %}
 {%- endif %}
 
