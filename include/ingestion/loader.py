@@ -11,11 +11,11 @@ from include.ingestion.datasets import DATASETS, Dataset
 from include.ingestion.errors import IngestionError
 from include.ingestion.files import SourceFile, open_source
 from include.ingestion.inbox import open_inbox
+from include.ingestion.origin import LEDGER, Origin, held_by, mixture
 from include.warehouse import ROW_NUMBER, LoadError, Session, Warehouse
 
 log = logging.getLogger(__name__)
 
-LEDGER = "raw.ingestion_ledger"
 METADATA_COLUMNS = {
     "_source_file": "varchar",
     ROW_NUMBER: "bigint",
@@ -33,6 +33,7 @@ LEDGER_COLUMNS = {
     "ignored_columns": "varchar",
     "loaded_at": "timestamptz",
     "left_out": "varchar",
+    "is_generated": "boolean",
 }
 
 
@@ -57,6 +58,7 @@ def ingest(warehouse: Warehouse, location: str, dataset_name: str) -> list[LoadR
     dataset = DATASETS[dataset_name]
     results = []
     inbox = open_inbox(location, dataset)
+    origin = Origin(inbox.is_generated, location)
     parts = {dataset.part_of(path.name) or "" for path in inbox.files}
     left_out = [(path, reason) for path, reason in inbox.left_out.items()]
     names: dict[str, str] = {}
@@ -66,7 +68,9 @@ def ingest(warehouse: Warehouse, location: str, dataset_name: str) -> list[LoadR
             if first != source.name:
                 raise IngestionError(f"{first} and {source.name} hold the same; keep one of the two.")
             create_tables(session, dataset)
-            results.append(_load_whole(session, dataset, source, parts))
+            if refusal := mixture(held_by(session), origin):
+                raise IngestionError(refusal)
+            results.append(_load_whole(session, dataset, source, parts, origin))
             left_out += [(path, reason) for reason in source.left_out]
     _note_left_out(warehouse, left_out)
     for result in results:
@@ -117,13 +121,15 @@ def _note_left_out(warehouse: Warehouse, left_out: list[tuple[ObjectStoragePath,
             session.insert_rows(LEDGER, columns, constants={"loaded_at": dt.datetime.now(dt.UTC)})
 
 
-def _load_whole(session: Session, dataset: Dataset, source: SourceFile, parts: set[str]) -> LoadResult:
+def _load_whole(
+    session: Session, dataset: Dataset, source: SourceFile, parts: set[str], origin: Origin
+) -> LoadResult:
     """Load a file in one transaction; where the warehouse's reader refuses it, row by row."""
 
     def load(source: SourceFile) -> LoadResult:
         with session.transaction():
             _follow_rename(session, dataset, source, parts)
-            result = _load(session, dataset, source)
+            result = _load(session, dataset, source, origin)
             source.check_unchanged()
         return result
 
@@ -159,7 +165,7 @@ def _delete_rows(session: Session, dataset: Dataset, part: str) -> None:
     )
 
 
-def _load(session: Session, dataset: Dataset, source: SourceFile) -> LoadResult:
+def _load(session: Session, dataset: Dataset, source: SourceFile, origin: Origin) -> LoadResult:
     current = _current_loads(session, dataset)
     if source.part in current and current[source.part][0] == source.checksum:
         return LoadResult(dataset.name, source.name, current[source.part][1], loaded=False)
@@ -179,6 +185,7 @@ def _load(session: Session, dataset: Dataset, source: SourceFile) -> LoadResult:
         "row_count": rows,
         "ignored_columns": ", ".join(source.ignored_columns),
         "loaded_at": loaded_at,
+        "is_generated": origin.is_generated,
     }
     session.execute(
         f"insert into {LEDGER} ({', '.join(entry)}) values ({', '.join('?' * len(entry))})",  # noqa: S608

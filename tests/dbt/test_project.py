@@ -133,7 +133,9 @@ class TestMoney:
             " count(distinct customer_id), sum(delivery_amount) from analytics.fct_sales"
         )
         assert counts == (52_924, 26_631, 25_061, 1_468, sum(charges.values()))
-        assert real.query("select dataset, count(*), max(reject_rule) from staging.quarantine group by 1") == [
+        assert real.query(
+            "select dataset, count(*), max(reject_rule) from staging.quarantine group by 1"
+        ) == [
             ("discount_coupon", 12, "product_category has no tax rate")  # of Notebooks, which nobody bought
         ]
 
