@@ -90,6 +90,18 @@ def test_a_price_reaches_the_message_digit_by_digit(sent: str, kept: str) -> Non
     assert Decimal(repr(float(kept))) == Decimal(kept)
 
 
+def test_a_made_up_event_says_so_and_a_real_one_does_not() -> None:
+    with running_simulator() as (_, url):
+        made_up = [*PriceFeed(settings_for(url)).poll().events, *NewsFeed(settings_for(url)).poll().events]
+    real = [*poll_news(article()).events]
+    real += poll_prices('{"bitcoin": {"usd": 1.5, "last_updated_at": 1711356300}}').events
+
+    assert len(made_up) > 20
+    assert all(json.loads(event.to_json())["simulated"] is True for event in made_up)
+    assert len(real) == 2
+    assert all("simulated" not in json.loads(event.to_json()) for event in real)
+
+
 def test_a_news_message_is_read_back_as_it_was() -> None:
     [event] = poll_news(article(title='  Zoë said "Ω" \U0001f600\n ', author="", description=None)).events
 
