@@ -103,6 +103,11 @@ class Settings(BaseSettings):
         description="Recipients of each alert, comma-separated; sent through the connection smtp_default.",
     )
 
+    alert_include_reason: bool = Field(
+        False,
+        description="Alerts that go out also say why, without values: quoted text, addresses, paths, numbers.",
+    )
+
     @field_validator("local_dir")
     @classmethod
     def _from_project_root(cls, value: Path) -> Path:

@@ -79,6 +79,7 @@ def stack(
         patch.setenv("SOURCE_LOCATION", str(data))
         patch.setenv("ALERT_AFTER_MINUTES", "1")
         patch.setenv("ALERT_WEBHOOK_URL", hook[0])
+        patch.setenv("ALERT_INCLUDE_REASON", "true")
         patch.setenv("FEEDS", "none")
         patch.setenv("RETRAINING_SCHEDULE", "none")
         for name in ("DUCKDB_PATH", "AIRFLOW_HOME", "PIPELINE_SCHEDULE"):
