@@ -47,9 +47,10 @@ def marketing_pipeline() -> None:
     @task(pool="warehouse", map_index_template="{{ task.op_kwargs['dataset'] }}")
     def ingest(dataset: str, params: dict[str, Any]) -> None:
         from include.ingestion.loader import ingest
+        from include.ingestion.locations import allowed_location
         from include.warehouse import get_warehouse
 
-        ingest(get_warehouse(), params["source_location"], dataset)
+        ingest(get_warehouse(), allowed_location(params["source_location"]), dataset)
 
     @task(pool="warehouse")
     def quality_gate() -> dict[str, int]:

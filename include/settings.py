@@ -36,6 +36,11 @@ class Settings(BaseSettings):
     source_timeout_seconds: float = Field(
         900, gt=0, description="Longest that an object store may take to list the files or to deliver one."
     )
+    source_locations: str = Field(
+        "",
+        description="Folders and URIs that a run's source_location may lie in, comma-separated; default:"
+        " SOURCE_LOCATION.",
+    )
     pipeline_schedule: str = Field(
         "0 0 * * *",
         description="Cron of marketing_pipeline, UTC; its data intervals follow from it. 'none': manual.",
@@ -105,7 +110,7 @@ class Settings(BaseSettings):
 
     alert_include_reason: bool = Field(
         False,
-        description="Alerts that go out also say why, without values: quoted text, addresses, paths, numbers.",
+        description="Alerts that go out also say why, without quoted text, addresses, paths and numbers.",
     )
 
     @field_validator("local_dir")

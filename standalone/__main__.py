@@ -147,6 +147,7 @@ def _with_source(settings: Settings, data_dir: str, scale: int, replace: bool) -
     if aside := make_room(settings, location, replace=replace):
         console.print(f"The warehouse of other files was set aside: {aside}")
     remember(settings, location)
+    os.environ["SOURCE_LOCATION"] = location  # a shell that sourced env.sh has that of the last time
     return settings.model_copy(update={"source_location": location})
 
 
