@@ -55,6 +55,14 @@ State = Annotated[Path, typer.Option(help="Folder of a manifest and what it desc
 Scale = Annotated[int, typer.Option(min=1, help="Multiplies the generated order lines.")]
 
 
+@app.callback()
+def private_state() -> None:
+    """Let nobody but its owner read the state on this machine: keys, login, warehouse, files."""
+    folder = get_settings().local_dir
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o700)
+
+
 @app.command()
 def manifest() -> None:
     """Run `dbt parse` if the dbt project changed since the last time."""
