@@ -41,6 +41,17 @@ class Settings(BaseSettings):
         description="Folders and URIs that a run's source_location may lie in, comma-separated; default:"
         " SOURCE_LOCATION.",
     )
+    source_max_unpacked_mb: int = Field(
+        4096, gt=0, description="Largest size, in megabytes, that a gzip file may unpack to."
+    )
+    source_max_workbook_mb: int = Field(
+        512,
+        gt=0,
+        description="The same of an XLSX workbook, whose texts are held in memory.",
+    )
+    source_max_ratio: int = Field(
+        200, gt=0, description="Largest ratio of the two sizes, for files that unpack to more than 50 MB."
+    )
     pipeline_schedule: str = Field(
         "0 0 * * *",
         description="Cron of marketing_pipeline, UTC; its data intervals follow from it. 'none': manual.",
