@@ -24,9 +24,9 @@ MANIFEST = DBT_PROJECT_DIR / "target" / "manifest.json"
 # For models that only need to know the day that recency counts from.
 AS_OF_VARS = {"as_of_date": "{{ params.as_of_date or '' }}"}
 
-# What a run compares with the files, for the dbt project's vars: the run's parameters, else a backfill's data
-# interval, else (scheduled and manual runs) everything. What describes "now" is built for now in a backfill,
-# too, so only a parameter names an as-of date.
+# What a run compares with the files, for the dbt project's vars: the run's parameters, else a backfill's
+# data interval, else (scheduled and manual runs) everything. What describes "now" is built for now in a
+# backfill, too, so only a parameter names an as-of date.
 _BACKFILL = "dag_run.run_type == 'backfill'"
 RUN_VARS = {
     "start_date": f"{{{{ params.start_date or (data_interval_start | ds if {_BACKFILL} else '') }}}}",

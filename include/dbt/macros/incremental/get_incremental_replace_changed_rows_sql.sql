@@ -11,9 +11,11 @@
         delete from {{ target }}
         where
             row_hash is null
-            or row_hash in (select row_hash from {{ target }} group by row_hash having count(*) > 1)
             or (
-                row_hash not in (select row_hash from {{ source }})
+                (
+                    row_hash not in (select row_hash from {{ source }})
+                    or row_hash in (select row_hash from {{ target }} group by row_hash having count(*) > 1)
+                )
                 {%- if has_range() and has_row_hashes(target) %}
                 and transaction_id in (
                     select transaction_id from {{ source }}

@@ -4,7 +4,7 @@
     {%- set times = ['start_date', 'end_date'] -%}
     {%- set integers = [
         'max_quantity', 'max_tenure_months', 'node_health_runs', 'reused_transaction_gap_days',
-        'streaming_lookback_hours',
+        'streaming_lookback_hours', 'volume_days',
     ] -%}
     {%- set numbers = [
         'max_delivery_charge', 'max_price', 'max_rejected_coupon_share', 'max_rejected_share', 'max_spend',

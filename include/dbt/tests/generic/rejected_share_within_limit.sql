@@ -1,5 +1,5 @@
-{# Stops the build where more of the rows were rejected than the var limit_var allows, or more of value_column, where
-   the model has one: then the file is broken, not a row. Rows that only repeat others do not count.
+{# Stops the build where more of the rows, or of their `value_column`, were rejected than the var `limit_var` allows:
+   then the file is broken, not a row. Rows that only repeat others do not count.
    It fails with a sentence instead of rows, since that is what a task's log and the demo show. #}
 {% test rejected_share_within_limit(model, limit_var='max_rejected_share', value_column=none) %}
 
