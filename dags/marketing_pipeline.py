@@ -60,12 +60,13 @@ def marketing_pipeline() -> None:
         return check_raw_tables(get_warehouse())
 
     @task(pool="warehouse", outlets=[Asset("fct_sales")])
-    def publish(params: dict[str, Any]) -> None:
+    def publish(**context: Any) -> None:
         """Run only when every model is built and every test has passed."""
         from include.orchestration.parameters import expect_rows
         from include.warehouse import get_warehouse
 
-        expect_rows(get_warehouse(role="transformer"), "analytics.fct_sales", "transaction_date", params)
+        warehouse = get_warehouse(role="transformer")
+        expect_rows(warehouse, "analytics.fct_sales", "transaction_date", context["params"])
 
     gate = quality_gate()
     transform = dbt_task_group(

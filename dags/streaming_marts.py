@@ -48,12 +48,12 @@ def streaming_marts() -> None:
         return check_streams(get_warehouse(), KafkaSettings(), get_settings())
 
     @task(pool="warehouse", outlets=[Asset("fct_bitcoin_prices_hourly")])
-    def publish(params: dict[str, Any]) -> None:
+    def publish(**context: Any) -> None:
         """Run only when every model is built and every test has passed."""
         from include.orchestration.parameters import STREAMED, expect_rows
         from include.warehouse import get_warehouse
 
-        expect_rows(get_warehouse(role="transformer"), STREAMED, "event_timestamp", params)
+        expect_rows(get_warehouse(role="transformer"), STREAMED, "event_timestamp", context["params"])
 
     gate = freshness_and_lag_gate()
     dbt_task_group("streaming", after=gate, select=["tag:streaming"], dbt_vars=STREAM_VARS) >> publish()

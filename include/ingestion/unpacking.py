@@ -1,7 +1,7 @@
 """How much a packed file may become: a megabyte of gzip or XLSX can hold a thousand times as much."""
 
 from collections.abc import Iterator
-from typing import BinaryIO
+from io import BufferedIOBase
 
 from include.ingestion.errors import IngestionError
 from include.settings import get_settings
@@ -25,7 +25,7 @@ def check_unpacked(name: str, packed: int, unpacked: int, limit_megabytes: int, 
         )
 
 
-def unpacked_chunks(plain: BinaryIO, name: str, packed: int) -> Iterator[bytes]:
+def unpacked_chunks(plain: BufferedIOBase, name: str, packed: int) -> Iterator[bytes]:
     """Yield what `plain` unpacks to; raises IngestionError once it is too much for `packed` bytes."""
     limit, total = get_settings().source_max_unpacked_mb, 0
     while chunk := plain.read(CHUNK_BYTES):

@@ -156,7 +156,12 @@ def test_a_runs_parameters_are_judged_before_anything_runs(dag: DAG) -> None:
         hook = (
             task.partial_kwargs["pre_execute"] if isinstance(task, MappedOperator) else task._pre_execute_hook
         )
-        context = {"dag": dag, "dag_run": SimpleNamespace(conf={"start_dat": "2019-01-01"}), "params": {}}
+        context: Any = {
+            "dag": dag,
+            "dag_run": SimpleNamespace(conf={"start_dat": "2019-01-01"}),
+            "params": {},
+        }
+        assert hook is not None, task.task_id
         with pytest.raises(ParametersError, match="no parameter 'start_dat'"):
             hook(context)
 

@@ -63,7 +63,9 @@ def test_what_makes_sense_is_not(given: dict[str, Any]) -> None:
 
 def test_a_run_without_parameters_is_not_refused() -> None:
     """A scheduled run has no configuration at all."""
-    check_parameters({**run_with(), "dag_run": SimpleNamespace(conf=None)})
+    context = run_with()
+    context["dag_run"].conf = None
+    check_parameters(context)
 
 
 @pytest.mark.parametrize(
