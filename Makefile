@@ -9,6 +9,7 @@ BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
 MANIFEST := include/dbt/target/manifest.json
 DATA_DIR ?=
+REPLACE ?= 0
 SCALE ?= 1
 STATE ?= $(LOCAL_DIR)/dbt-state
 SITE ?= $(LOCAL_DIR)/site
@@ -21,7 +22,7 @@ CHECK := docker compose --project-name marketing-check --env-file $(CHECK_ENV)
 ASTRO_URL = https://github.com/astronomer/astro-cli/releases/download/v$(ASTRO_VERSION)/astro_$(ASTRO_VERSION)_linux_amd64.tar.gz
 ASTRO := $(or $(shell command -v astro),$(LOCAL_DIR)/bin/astro)
 
-export LOCAL_DIR DATA_DIR
+export LOCAL_DIR DATA_DIR REPLACE
 # One environment for every command below; `source .local/env.sh` gives a shell the same.
 RUN := $(BIN)/python -m standalone
 
@@ -33,6 +34,7 @@ help:  ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | sort | awk -F'\t' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 $(VENV)/.installed: requirements.txt requirements-dev.txt requirements-uv.txt
+	@install -d -m 700 $(CURDIR)/.local
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-uv.txt
 	@$(BIN)/uv pip sync --quiet --compile-bytecode --require-hashes --python $(BIN)/python requirements.txt requirements-dev.txt
@@ -44,7 +46,7 @@ setup: $(VENV)/.installed manifest  ## Install everything that is pinned, under 
 manifest: $(VENV)/.installed
 	@$(RUN) manifest
 
-build: $(VENV)/.installed  ## Files in, tested tables out, no Airflow, no Kafka [DATA_DIR=path] [DUCKDB_PATH=file]
+build: $(VENV)/.installed  ## Files in, tested tables out, no Airflow, no Kafka [DATA_DIR=path] [DUCKDB_PATH=file] [REPLACE=1]
 	@$(RUN) build --scale $(SCALE)
 
 demo: setup kafka  ## Run the whole product once and print a summary [DATA_DIR=path] [SCALE=n]

@@ -41,6 +41,22 @@ class Settings(BaseSettings):
     source_timeout_seconds: float = Field(
         900, gt=0, description="Longest that an object store may take to list the files or to deliver one."
     )
+    source_locations: str = Field(
+        "",
+        description="Folders and URIs that a run's source_location may lie in, comma-separated; default:"
+        " SOURCE_LOCATION.",
+    )
+    source_max_unpacked_mb: int = Field(
+        4096, gt=0, description="Largest size, in megabytes, that a gzip file may unpack to."
+    )
+    source_max_workbook_mb: int = Field(
+        512,
+        gt=0,
+        description="The same of an XLSX workbook, whose texts are held in memory.",
+    )
+    source_max_ratio: int = Field(
+        200, gt=0, description="Largest ratio of the two sizes, for files that unpack to more than 50 MB."
+    )
     pipeline_schedule: str = Field(
         "0 0 * * *",
         description="Cron of marketing_pipeline, UTC; its data intervals follow from it. 'none': manual.",
@@ -122,6 +138,11 @@ class Settings(BaseSettings):
     alert_email_to: str = Field(
         "",
         description="Recipients of each alert, comma-separated; sent through the connection smtp_default.",
+    )
+
+    alert_include_reason: bool = Field(
+        False,
+        description="Alerts that go out also say why, without quoted text, addresses, paths and numbers.",
     )
 
     @field_validator("heartbeat_url")

@@ -3,8 +3,10 @@
 The warehouse is the one of `include.settings`: batch and streams write to the same.
 """
 
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from aiokafka.helpers import create_ssl_context
 from pydantic import Field, SecretStr, model_validator
@@ -98,12 +100,31 @@ class ProducerSettings(BaseSettings):
     newsapi_category: str = Field("business", description="Category of the top headlines.")
     newsapi_country: str = Field("us", description="Country of the top headlines.")
     newsapi_query: str = Field("", description="Search terms of NewsAPI; empty: all headlines.")
+    feeds_allow_http: bool = Field(
+        False, description="Lets COINGECKO_URL and NEWSAPI_URL be plain HTTP beyond this machine."
+    )
     news_interval_seconds: float = Field(60, gt=0, description="Seconds between two polls of the news.")
     http_timeout_seconds: float = Field(10, gt=0, description="Time-out of a request to a feed.")
     http_retries: int = Field(3, ge=0, description="Retries of a failed request within one poll.")
     producer_metrics_port: int = Field(
         9108, ge=0, lt=65536, description="Port of /metrics and /healthz; 0 serves neither."
     )
+
+    @model_validator(mode="after")
+    def _is_encrypted(self) -> "ProducerSettings":
+        """Keys and what becomes news go over HTTPS; on this machine nobody can listen."""
+        for name in ("coingecko_url", "newsapi_url"):
+            address = urlsplit(getattr(self, name))
+            if address.scheme == "http" and not self.feeds_allow_http and not _is_loopback(address.hostname):
+                raise ValueError(f"{name.upper()} must begin with https:// (or set FEEDS_ALLOW_HTTP=true)")
+        return self
+
+
+def _is_loopback(host: str | None) -> bool:
+    try:
+        return host == "localhost" or ip_address(host or "").is_loopback
+    except ValueError:  # a name
+        return False
 
 
 class ConsumerSettings(BaseSettings):

@@ -12,11 +12,11 @@ from include.ingestion.datasets import DATASETS, Dataset
 from include.ingestion.errors import IngestionError
 from include.ingestion.files import SourceFile, open_source
 from include.ingestion.inbox import open_inbox
+from include.ingestion.origin import LEDGER, Origin, held_by, mixture
 from include.warehouse import ROW_NUMBER, LoadError, Session, Warehouse
 
 log = logging.getLogger(__name__)
 
-LEDGER = "raw.ingestion_ledger"
 VERSIONS = "raw.ingestion_versions"
 METADATA_COLUMNS = {
     "_source_file": "varchar",
@@ -35,6 +35,7 @@ LEDGER_COLUMNS = {
     "ignored_columns": "varchar",
     "loaded_at": "timestamptz",
     "left_out": "varchar",
+    "is_generated": "boolean",
 }
 VERSION_COLUMNS = {"dataset": "varchar", "version": "bigint", "updated_at": "timestamptz"}
 MAX_TRIES = 5
@@ -75,16 +76,19 @@ def ingest(warehouse: Warehouse, location: str, dataset_name: str) -> list[LoadR
     dataset = DATASETS[dataset_name]
     results = []
     inbox = open_inbox(location, dataset)
+    origin = Origin(inbox.is_generated, location)
     parts = {dataset.part_of(path.name) or "" for path in inbox.files}
     left_out = [(path, reason) for path, reason in inbox.left_out.items()]
     names: dict[str, str] = {}
     for path in inbox.files:
-        with open_source(path, dataset) as source, warehouse.session() as session:
+        with open_source(path, dataset) as source, warehouse.session(reads=source.csv.path) as session:
             first = names.setdefault(source.checksum, source.name)
             if first != source.name:
                 raise IngestionError(f"{first} and {source.name} hold the same; keep one of the two.")
             create_tables(session, dataset)
-            results.append(_load_whole(session, dataset, source, parts))
+            if refusal := mixture(held_by(session), origin):
+                raise IngestionError(refusal)
+            results.append(_load_whole(session, dataset, source, parts, origin))
             left_out += [(path, reason) for reason in source.left_out]
     _note_left_out(warehouse, left_out)
     for result in results:
@@ -141,7 +145,9 @@ def _note_left_out(warehouse: Warehouse, left_out: list[tuple[ObjectStoragePath,
             session.insert_rows(LEDGER, columns, constants={"loaded_at": dt.datetime.now(dt.UTC)})
 
 
-def _load_whole(session: Session, dataset: Dataset, source: SourceFile, parts: set[str]) -> LoadResult:
+def _load_whole(
+    session: Session, dataset: Dataset, source: SourceFile, parts: set[str], origin: Origin
+) -> LoadResult:
     """Load a file in one transaction; where the warehouse's reader refuses it, row by row."""
 
     @retry(retry=retry_if_exception_type(LoadConflictError), stop=stop_after_attempt(MAX_TRIES), reraise=True)
@@ -149,7 +155,7 @@ def _load_whole(session: Session, dataset: Dataset, source: SourceFile, parts: s
         with session.transaction():
             _claim(session, dataset)
             _follow_rename(session, dataset, source, parts)
-            result = _load(session, dataset, source)
+            result = _load(session, dataset, source, origin)
             source.check_unchanged()
         return result
 
@@ -200,7 +206,7 @@ def _delete_rows(session: Session, dataset: Dataset, part: str) -> None:
     )
 
 
-def _load(session: Session, dataset: Dataset, source: SourceFile) -> LoadResult:
+def _load(session: Session, dataset: Dataset, source: SourceFile, origin: Origin) -> LoadResult:
     current = _current_loads(session, dataset)
     known = current.get(source.part)
     if known and known.checksum == source.checksum:
@@ -226,6 +232,7 @@ def _load(session: Session, dataset: Dataset, source: SourceFile) -> LoadResult:
         "row_count": rows,
         "ignored_columns": ", ".join(source.ignored_columns),
         "loaded_at": loaded_at,
+        "is_generated": origin.is_generated,
     }
     session.execute(
         f"insert into {LEDGER} ({', '.join(entry)}) values ({', '.join('?' * len(entry))})",  # noqa: S608

@@ -12,6 +12,7 @@ from airflow.sdk.definitions.deadline import DeadlineAlert
 from include.orchestration.alerts import AlertNotifier, note_failure
 from include.orchestration.deadlines import RunQueuedAt
 from include.orchestration.heartbeat import HeartbeatNotifier
+from include.orchestration.parameters import check_parameters
 from include.settings import get_settings
 
 
@@ -44,6 +45,7 @@ def dag_defaults() -> dict[str, Any]:
             "retry_exponential_backoff": True,
             "max_retry_delay": timedelta(minutes=5),
             "on_failure_callback": note_failure,
+            "pre_execute": check_parameters,
         },
     }
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from airflow.sdk import Context
 from cosmos import DbtTaskGroup, ExecutionConfig, ProjectConfig, RenderConfig
 from cosmos.constants import ExecutionMode, InvocationMode, LoadMode, TestBehavior
 
@@ -15,6 +16,7 @@ from include.orchestration.cosmos_watcher import (
 )
 from include.orchestration.dbt_errors import raise_what_failed
 from include.orchestration.dbt_profile import dbt_profile
+from include.orchestration.parameters import check_parameters
 from include.settings import DBT_PROJECT_DIR, get_settings
 
 OF_OTHER_DAGS = ["tag:segments", "tag:streaming"]  # what marketing_pipeline leaves to them
@@ -78,7 +80,7 @@ def dbt_task_group(
             setup_operator_args={
                 # Cosmos does not retry the producer: after a failure each node retries by itself.
                 "retries": 0,
-                "pre_execute": build_again_when_cleared,
+                "pre_execute": before_dbt,
                 "pool": "warehouse",
                 **ONE_RUN_AT_A_TIME,
                 # Unit tests say that the code is right: CI's work, on no warehouse's time.
@@ -99,6 +101,12 @@ def dbt_task_group(
         expect_no_excluded_test(group)
     start_producer_first(group, after)
     return group
+
+
+def before_dbt(context: Context) -> None:
+    """Judge the run's parameters, as before any other task, and make a cleared producer build again."""
+    check_parameters(context)
+    build_again_when_cleared(context)
 
 
 def _operator_args(dbt_vars: dict[str, str], full_refresh: str) -> dict[str, Any]:

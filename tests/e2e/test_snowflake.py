@@ -97,7 +97,7 @@ class AsAdministrator(SnowflakeWarehouse):
     """For what a test looks at and breaks; the product itself has its own roles."""
 
     @contextmanager
-    def session(self) -> Iterator[SnowflakeSession]:
+    def session(self, reads: Path | None = None) -> Iterator[SnowflakeSession]:
         with closing(connector.connect(**connect_arguments() | {"role": "ACCOUNTADMIN"})) as connection:
             yield SnowflakeSession(connection)
 
