@@ -82,7 +82,8 @@ def _copy_dependencies(pom: Path, target: Path) -> None:
 
 def _check(jars: Path) -> None:
     """Compare the jars with those that were reviewed: a repository's own checksums follow its content."""
-    listed = dict(reversed(line.split()) for line in CHECKSUMS.read_text().splitlines())
+    lines = (line.split() for line in CHECKSUMS.read_text().splitlines())
+    listed = {name: checksum for checksum, name in lines}
     found = {jar.name: hashlib.sha512(jar.read_bytes()).hexdigest() for jar in jars.iterdir()}
     if wrong := sorted(name for name in listed.keys() | found.keys() if listed.get(name) != found.get(name)):
         raise BrokerError(
