@@ -15,7 +15,7 @@ from include.ingestion.datasets import DATASETS
 from include.ingestion.errors import IngestionError
 from include.ingestion.quality import check_raw_tables
 from include.settings import PROJECT_ROOT
-from tests.ingestion.conftest import CUSTOMERS, HEADER, Shop
+from tests.ingestion.conftest import CUSTOMERS, HEADER, Shop, WriteXlsx
 from tests.warehouse.locks import locked
 
 
@@ -251,3 +251,21 @@ def test_a_data_set_that_gets_a_column_keeps_its_rows(shop: Shop, monkeypatch: p
         ("2", None),
         ("9", "a@b.org"),
     ]
+
+
+def test_optional_columns_are_kept_where_a_file_has_them(shop: Shop, write_xlsx: WriteXlsx) -> None:
+    shop.deliver("Tax_amount.csv", "Product_Category,GST\nNest,10%\n")
+    shop.deliver("Tax_amount_2.csv", "Valid From,Product_Category,GST\n7/1/2020,Nest,12%\n")
+    write_xlsx("Tax_amount_3.xlsx", [["Product_Category", "GST", "Year"], ["Nest", "15%", 2021]])
+    with shop.warehouse.session() as session:  # as an earlier release made it
+        session.execute("create schema raw")
+        session.execute("create table raw.tax_amount (product_category varchar, gst varchar)")
+
+    shop.ingest("tax_amount")
+
+    assert shop.query("select gst, year, valid_from from raw.tax_amount order by gst") == [
+        ("10%", None, None),
+        ("12%", None, "7/1/2020"),
+        ("15%", "2021", None),
+    ]
+    assert shop.query("select distinct ignored_columns from raw.ingestion_ledger") == [("",)]
