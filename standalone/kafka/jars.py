@@ -80,9 +80,15 @@ def _copy_dependencies(pom: Path, target: Path) -> None:
         raise BrokerError(f"Maven could not fetch Apache Kafka:\n{result.stdout.strip()}")
 
 
+def listed_jars() -> dict[str, str]:
+    """Return the SHA-512 (hex) of each jar by its name, as the list of checksums has them."""
+    lines = (line.split() for line in CHECKSUMS.read_text().splitlines())
+    return {name: digest for digest, name in lines}
+
+
 def _check(jars: Path) -> None:
     """Compare the jars with those that were reviewed: a repository's own checksums follow its content."""
-    listed = dict(reversed(line.split()) for line in CHECKSUMS.read_text().splitlines())
+    listed = listed_jars()
     found = {jar.name: hashlib.sha512(jar.read_bytes()).hexdigest() for jar in jars.iterdir()}
     if wrong := sorted(name for name in listed.keys() | found.keys() if listed.get(name) != found.get(name)):
         raise BrokerError(
