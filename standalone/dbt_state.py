@@ -91,7 +91,7 @@ def build_changes(settings: Settings, state: Path, project: Path = DBT_PROJECT_D
 
 
 def money_differences(before: Path, after: Path) -> list[Difference] | None:
-    """Return where the money of two DuckDB files differs, by month and category; None without sales in both."""
+    """Return where two DuckDB files' money differs, by month and category; None unless both have sales."""
     with duckdb.connect() as connection:
         connection.execute(f"attach '{before}' as before (read_only)")
         connection.execute(f"attach '{after}' as after (read_only)")
