@@ -134,6 +134,7 @@ class TestMoney:
             " count(distinct customer_id), sum(delivery_amount) from analytics.fct_sales"
         )
         assert counts == (52_924, 26_631, 25_061, 1_468, sum(charges.values()))
+        assert round(real.metric("blended_return_on_spend"), 4) == Decimal("2.5151")
         assert real.query(
             "select dataset, count(*), max(reject_rule) from staging.quarantine group by 1"
         ) == [
