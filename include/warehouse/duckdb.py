@@ -155,7 +155,12 @@ class DuckDBWarehouse(Warehouse):
         )
 
     def _connect(self) -> duckdb.DuckDBPyConnection:
-        connection = duckdb.connect(str(self.path))
+        try:
+            connection = duckdb.connect(str(self.path))
+        except duckdb.IOException as error:
+            # The kernel numbers a process in another container 0.
+            text = str(error).replace("held in PID 0", "held by a process of another container")
+            raise duckdb.IOException(text) from None
         connection.execute("set TimeZone = 'UTC'")
         if self._threads:
             connection.execute(f"set threads = {self._threads}")

@@ -52,6 +52,7 @@ ALWAYS = {
     "dag-processor",
     "triggerer",
     "kafka",
+    "kafka-init",
     "consumer",
 }
 SCALE = {"scale-check", "redis", "airflow-worker"}
@@ -198,6 +199,73 @@ def test_only_the_ui_is_reachable_and_only_from_this_machine(services: dict[str,
     assert ports == {("api-server", "127.0.0.1")}
 
 
+def test_a_service_is_in_the_networks_of_what_it_talks_to_and_no_others(services: dict[str, Any]) -> None:
+    """A producer that is taken over reaches no database; a database reaches nothing beyond its network."""
+    networks = {name: set(service.get("networks", {})) for name, service in services.items()}
+    components = {"api-server", "scheduler", "dag-processor", "triggerer", "airflow-worker"}
+    members = {
+        "airflow": components,
+        "database": {"postgres", "airflow-init", *components},
+        "queue": {"redis", "scheduler", "airflow-worker"},
+        "broker": {"kafka", "producer", "producer-live", "consumer", "scheduler", "airflow-worker"},
+        "feeds": {"simulator", "producer", "producer-live"},
+        "warehouse": {"consumer"},
+    }
+    assert {name: {s for s, its in networks.items() if name in its} for name in members} == members
+    assert {name for its in networks.values() for name in its} == members.keys()
+    file = yaml.safe_load(COMPOSE_TEXT)["networks"]
+    assert {name for name, options in file.items() if options} == {"database", "queue", "broker"}
+    assert all(file[name] == {"internal": True} for name in ("database", "queue", "broker"))
+
+
+def test_each_client_of_the_broker_has_a_login_of_its_own(services: dict[str, Any]) -> None:
+    """And sees no other's; `kafka-init`, which makes them, has no network but the broker's own loopback."""
+    users = {
+        "producer": "producer",
+        "producer-live": "producer",
+        "consumer": "consumer",
+        **dict.fromkeys(("scheduler", "api-server", "airflow-worker"), "airflow"),
+    }
+    passwords = {
+        FILLED_IN[f"KAFKA_{user}_PASSWORD"] for user in ("PRODUCER", "CONSUMER", "AIRFLOW", "OPERATOR")
+    }
+    for name, user in users.items():
+        env = services[name]["environment"]
+        assert env["KAFKA_SECURITY_PROTOCOL"] == "SASL_PLAINTEXT"
+        assert env["KAFKA_SASL_USERNAME"] == user
+        assert passwords & set(env.values()) == {FILLED_IN[f"KAFKA_{user.upper()}_PASSWORD"]}, name
+    assert services["kafka-init"]["network_mode"] == "service:kafka"
+    assert not passwords & set(services["kafka"]["environment"].values())
+
+
+def test_the_broker_listens_without_a_login_on_its_own_loopback_only(services: dict[str, Any]) -> None:
+    env = services["kafka"]["environment"]
+    listeners = dict(one.split("://") for one in env["KAFKA_LISTENERS"].split(","))
+    protocols = dict(one.split(":") for one in env["KAFKA_LISTENER_SECURITY_PROTOCOL_MAP"].split(","))
+    assert listeners.keys() == protocols.keys()
+    open_to_all = {name for name, address in listeners.items() if not address.startswith("localhost:")}
+    assert {protocols[name] for name in open_to_all} == {"SASL_PLAINTEXT"}
+
+
+def test_a_cluster_elsewhere_has_one_login_for_all() -> None:
+    own = {"KAFKA_SECURITY_PROTOCOL": "SASL_SSL", "KAFKA_SASL_USERNAME": "me", "KAFKA_SASL_PASSWORD": "it"}
+    result = config({**FILLED_IN, **own, "COMPOSE_PROFILES": "live,scale"})
+    services = json.loads(result.stdout)["services"]
+    for name in ("producer-live", "consumer", "scheduler", "airflow-worker"):
+        env = services[name]["environment"]
+        assert {key: env[key] for key in own} == own, name
+
+
+def test_no_anonymous_volume_and_no_folder_of_roots_is_made(services: dict[str, Any]) -> None:
+    """`down` leaves an image's own volumes behind, so each of Kafka's is named or in memory."""
+    for name in ("kafka", "kafka-init"):
+        places = {*services[name]["tmpfs"], *(v["target"] for v in services[name].get("volumes", []))}
+        assert {"/etc/kafka/secrets", "/mnt/shared/config", "/var/lib/kafka/data"} <= places
+    (data,) = (v for v in services["scheduler"]["volumes"] if v["target"] == "/data")
+    assert data["bind"]["create_host_path"] is False
+    assert data["read_only"]
+
+
 def test_only_the_services_that_check_a_login_see_its_password(services: dict[str, Any]) -> None:
     with_env = {name for name, s in services.items() if "AIRFLOW_ADMIN_PASSWORD" in s.get("environment", {})}
     with_file = {
@@ -266,7 +334,7 @@ def airflow_commands(services: dict[str, Any]) -> list[list[str]]:
 
 def test_airflow_understands_every_command(services: dict[str, Any]) -> None:
     commands = airflow_commands(services)
-    assert len(commands) == 9
+    assert len(commands) == 7
     for argv in commands:
         get_parser().parse_args(argv)  # exits on an unknown command or option
 
@@ -308,20 +376,47 @@ def test_init_writes_a_private_passwords_file(services: dict[str, Any], tmp_path
 def test_health_check_tells_healthy_from_unhealthy(
     service: str, answer: int, exit_code: int, services: dict[str, Any]
 ) -> None:
-    _, program, *arguments, url = services[service]["healthcheck"]["test"]
     with serving(answer) as port:
-        result = run(program, *arguments, re.sub(r":\d+/", f":{port}/", url))
+        result = health_check(services[service], port)
     assert result.returncode == exit_code, result.stderr
 
 
+@pytest.mark.parametrize(
+    ("service", "component"), [("dag-processor", "dag_processor"), ("triggerer", "triggerer")]
+)
+def test_health_check_asks_for_the_heartbeat_of_its_component(
+    service: str, component: str, services: dict[str, Any]
+) -> None:
+    """The answer is the api-server's; another component's state is not this one's."""
+    for mine, others, exit_code in (
+        ("healthy", "unhealthy", 0),
+        ("unhealthy", "healthy", 1),
+        (None, "healthy", 1),
+    ):
+        names = ("metadatabase", "scheduler", "triggerer", "dag_processor")
+        found = {name: {"status": mine if name == component else others} for name in names}
+        with serving(200, json.dumps(found).encode()) as port:
+            result = health_check(services[service], port)
+        assert result.returncode == exit_code, result.stderr
+
+
+def health_check(service: dict[str, Any], port: int) -> subprocess.CompletedProcess[str]:
+    """Run a service's health check against a server at a port of this machine."""
+    _, program, *arguments = service["healthcheck"]["test"]
+    return run(
+        program, *(re.sub(r"^http://[a-z-]+:\d+/", f"http://localhost:{port}/", one) for one in arguments)
+    )
+
+
 @contextlib.contextmanager
-def serving(answer: int) -> Iterator[int]:
-    """Answer every GET with this status; yields the port."""
+def serving(answer: int, body: bytes = b"") -> Iterator[int]:
+    """Answer every GET with this status and body; yields the port."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(answer)
             self.end_headers()
+            self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
             """Keep the test's output quiet."""
