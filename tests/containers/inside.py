@@ -1,8 +1,9 @@
 """Run in the consumer's container (`python -c`): print what Kafka and the warehouse hold of the streams.
 
 As JSON, {topic: {"log": [record], "dead_letters": [record], "ends": {partition: offset}, "rows": [[partition,
-offset, event_id, payload]], "next_offsets": [[partition, offset]]}}; a record is [partition, offset, key, value,
-[[header, value]]], its bytes in hexadecimal.
+offset, event_id, payload]], "next_offsets": [[partition, offset]]}}.
+
+A record is [partition, offset, key, value, [[header, value]]], its bytes in hexadecimal.
 """
 
 import asyncio

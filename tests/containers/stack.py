@@ -27,6 +27,21 @@ from include.warehouse import get_warehouse
 with get_warehouse().session() as session:
     print(json.dumps(session.execute(sys.argv[1]), default=str))
 """
+PRODUCE = """
+import asyncio, sys
+from aiokafka import AIOKafkaProducer
+from streaming_workers.settings import KafkaSettings
+
+async def main():
+    producer = AIOKafkaProducer(**KafkaSettings().client_arguments())
+    try:
+        await producer.start()
+        await producer.send_and_wait(sys.argv[1], sys.argv[2].encode(), headers=[("poison", b"")])
+    finally:
+        await producer.stop()
+
+asyncio.run(main())
+"""
 Found = TypeVar("Found")
 
 
@@ -109,6 +124,18 @@ class Stack:
     def streams(self) -> dict[str, Any]:
         """Return what inside.py finds, by topic."""
         return dict(json.loads(self.compose("exec", "-T", "consumer", "python", "-c", INSIDE)))
+
+    def produce_as(self, user: str, topic: str, value: str, password: str | None = None) -> None:
+        """Send a message as a user of the broker (default: with its own password); it is marked as poison."""
+        password = password or self._secrets[f"KAFKA_{user.upper()}_PASSWORD"]
+        login = {"KAFKA_SASL_USERNAME": user, "KAFKA_SASL_PASSWORD": password}
+        options = [word for name, value in login.items() for word in ("--env", f"{name}={value}")]
+        self.compose("exec", "-T", *options, "consumer", "python", "-c", PRODUCE, topic, value)
+
+    def reaches(self, service: str, host: str, port: int) -> bool:
+        """Return whether a service's container can connect to another's port."""
+        code = f"import socket; socket.create_connection(({host!r}, {port}), 10)"
+        return self.engine.answers("exec", self.containers(service)[0], "python", "-c", code)
 
     def kill(self, container: str) -> None:
         """End a container's first process with SIGKILL, as the kernel does where memory is short.

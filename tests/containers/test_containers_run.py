@@ -4,6 +4,7 @@ The tests are one story of one stack, in this order.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,19 @@ import pytest
 from include.settings import Settings
 from standalone.demo import BATCH_DAG, STREAMING_DAG
 from standalone.sample_data.generator import generate
+from streaming_workers.events import PRICES_TOPIC, STREAMS
 from tests.containers.engine import Engine, engine
 from tests.containers.images import provide
 from tests.containers.stack import TAG, Stack
 from tests.dbt.money import Amounts, expected_lines
-from tests.e2e.streaming_faults.exactly_once import DeadLetter, Entry, Outcome, Row, violations
+from tests.e2e.streaming_faults.exactly_once import (
+    CONNECT_HEADERS,
+    DeadLetter,
+    Entry,
+    Outcome,
+    Row,
+    violations,
+)
 
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(7200)]
 
@@ -102,7 +111,8 @@ def outcome(topic: str, found: dict[str, Any]) -> Outcome:
         one = entry(record)
         headers = dict(one.headers)
         source = (int(headers["__connect.errors.partition"]), int(headers["__connect.errors.offset"]))
-        return DeadLetter(headers["__connect.errors.topic"].decode(), source, record[0], one)
+        original = replace(one, headers=one.headers[: -len(CONNECT_HEADERS)])
+        return DeadLetter(headers["__connect.errors.topic"].decode(), source, record[0], original)
 
     return Outcome(
         topic=topic,
@@ -117,7 +127,7 @@ def outcome(topic: str, found: dict[str, Any]) -> Outcome:
     )
 
 
-def assert_each_event_once(stack: Stack, at_least: int = 1) -> None:
+def assert_each_event_once(stack: Stack, at_least: int = 1, poison: int | None = None) -> None:
     """Without a producer the consumer comes to the end; then every message of Kafka is a row, once."""
     stack.compose("stop", "producer")
 
@@ -131,7 +141,8 @@ def assert_each_event_once(stack: Stack, at_least: int = 1) -> None:
     for topic, one in found.items():
         assert violations(outcome(topic, one)) == []
         assert len(one["rows"]) >= at_least, topic
-        assert one["dead_letters"] == []
+    if poison is not None:
+        assert len(found[PRICES_TOPIC]["dead_letters"]) == poison
     stack.compose("start", "producer")
 
 
@@ -165,6 +176,47 @@ def test_the_streams_arrive(stack: Stack) -> None:
     stack.wait_until(lambda: events(stack) >= 5, "five prices")
     stack.wait_for_run(STREAMING_DAG, stack.run_dag(STREAMING_DAG))
     assert_each_event_once(stack)
+
+
+@pytest.mark.parametrize(
+    ("user", "topic", "password"),
+    [
+        ("consumer", PRICES_TOPIC, None),  # it may only read events
+        ("airflow", PRICES_TOPIC, None),
+        ("producer", STREAMS[PRICES_TOPIC].dead_letter_topic, None),
+        ("operator", PRICES_TOPIC, "not-the-password"),
+    ],
+)
+def test_the_broker_refuses_what_a_login_may_not_do(
+    stack: Stack, user: str, topic: str, password: str | None
+) -> None:
+    with pytest.raises(AssertionError, match=r"TopicAuthorizationFailedError|SaslAuthenticationFailed"):
+        stack.produce_as(user, topic, "never", password)
+
+
+def test_what_is_no_event_becomes_one_dead_letter(stack: Stack) -> None:
+    stack.produce_as("operator", PRICES_TOPIC, "no event")
+    assert_each_event_once(stack, poison=1)
+
+
+@pytest.mark.parametrize(
+    ("service", "host", "port", "reached"),
+    [
+        ("producer", "kafka", 9092, True),
+        ("producer", "postgres", 5432, False),
+        ("producer", "api-server", 8080, False),
+        ("consumer", "postgres", 5432, False),
+        ("consumer", "simulator", 8094, False),
+        ("scheduler", "postgres", 5432, True),
+        ("scheduler", "kafka", 9092, True),
+        ("scheduler", "kafka", 19092, False),  # where the broker asks for no login
+        ("triggerer", "kafka", 9092, False),
+    ],
+)
+def test_a_container_reaches_what_it_needs_and_no_more(
+    stack: Stack, service: str, host: str, port: int, *, reached: bool
+) -> None:
+    assert stack.reaches(service, host, port) is reached
 
 
 @pytest.mark.parametrize("service", ["consumer", "kafka"])

@@ -130,7 +130,8 @@ def test_the_secrets_are_judged_before_the_start(services: dict[str, Any]) -> No
 def test_env_example_names_every_variable_and_fills_in_no_secret() -> None:
     example = (ROOT / ".env.example").read_text()
     values = dict(re.findall(r"^#?([A-Z_]+)=(.*)$", example, re.MULTILINE))
-    interpolated = set(re.findall(r"(?<!\$)\$\{([A-Z_]+)", COMPOSE_TEXT))
+    interpolated = set(re.findall(r"environment: ([A-Z_]+)\}", COMPOSE_TEXT))
+    interpolated |= set(re.findall(r"(?<!\$)\$\{([A-Z_]+)", COMPOSE_TEXT))
     passed_on = set(re.findall(r"^ +([A-Z_]+):$", COMPOSE_TEXT, re.MULTILINE))
     assert set(values) == interpolated | passed_on | OF_COMPOSE
     assert set(re.findall(r"^([A-Z_]+)=$", example, re.MULTILINE)) == SECRETS.keys()
@@ -235,6 +236,9 @@ def test_each_client_of_the_broker_has_a_login_of_its_own(services: dict[str, An
         assert env["KAFKA_SASL_USERNAME"] == user
         assert passwords & set(env.values()) == {FILLED_IN[f"KAFKA_{user.upper()}_PASSWORD"]}, name
     assert services["kafka-init"]["network_mode"] == "service:kafka"
+    assert secrets_of(services)["kafka-init"] == {
+        f"kafka_{user}_password" for user in {*users.values(), "operator"}
+    }
     assert not passwords & set(services["kafka"]["environment"].values())
 
 
@@ -268,11 +272,60 @@ def test_no_anonymous_volume_and_no_folder_of_roots_is_made(services: dict[str, 
 
 def test_only_the_services_that_check_a_login_see_its_password(services: dict[str, Any]) -> None:
     with_env = {name for name, s in services.items() if "AIRFLOW_ADMIN_PASSWORD" in s.get("environment", {})}
+    with_secret = {name for name, its in secrets_of(services).items() if "airflow_admin_password" in its}
     with_file = {
         name for name, s in services.items() if "airflow-auth" in [v["source"] for v in s.get("volumes", [])]
     }
-    assert with_env == {"airflow-init", "secrets-check", "scale-check"}  # the last two have no network
+    assert with_env == {"secrets-check", "scale-check"}  # which have no network
+    assert with_secret == {"airflow-init"}
     assert with_file == {"airflow-init", "api-server"}
+
+
+def secrets_of(services: dict[str, Any]) -> dict[str, set[str]]:
+    """Return the names of the files in /run/secrets of each service."""
+    return {name: {one["source"] for one in s.get("secrets", [])} for name, s in services.items()}
+
+
+def test_a_secret_of_airflow_is_a_file_where_it_is_needed_and_nowhere_else(services: dict[str, Any]) -> None:
+    """No variable holds one, so no log, child process or `docker inspect` of a component shows it."""
+    database = {"airflow-init", "api-server", "scheduler", "dag-processor", "triggerer"}
+    needed = {
+        "postgres_password": {"postgres", "airflow-worker", *database},
+        "airflow_fernet_key": database,
+        "airflow_jwt_secret": {"api-server", "scheduler"},
+        "airflow_api_secret_key": {"api-server"},
+    }
+    found = secrets_of(services)
+    assert {name: {s for s, its in found.items() if name in its} for name in needed} == needed
+    hidden = {FILLED_IN[name.upper()] for name in (*needed, "airflow_admin_password")}
+    for name, service in services.items():
+        if not name.endswith("-check"):  # these have no network
+            text = json.dumps([service.get("environment"), service["command"]])
+            assert not [value for value in hidden if value in text], name
+
+
+@pytest.mark.parametrize(
+    ("option", "wanted"),
+    [
+        ("AIRFLOW__API__SECRET_KEY", "a-value"),
+        ("AIRFLOW__API_AUTH__JWT_SECRET", "a-value"),
+        ("AIRFLOW__CORE__FERNET_KEY", "a-value"),
+        (
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN",
+            "postgresql+psycopg2://airflow:a-value@postgres:5432/airflow",
+        ),
+    ],
+)
+def test_airflow_reads_its_secrets_from_the_files(
+    option: str, wanted: str, services: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = services["api-server"]["environment"][f"{option}_CMD"].replace("$$", "$")
+    for name in secrets_of(services)["api-server"]:
+        (tmp_path / name).write_text("a-value")
+    monkeypatch.delenv(option, raising=False)
+    monkeypatch.setenv(f"{option}_CMD", command.replace("/run/secrets/", f"{tmp_path}/"))
+    section, key = option.removeprefix("AIRFLOW__").lower().split("__")
+    assert conf.get(section, key) == wanted
 
 
 @pytest.mark.parametrize(
@@ -310,7 +363,7 @@ def test_the_scale_profile_runs_the_same_tasks_on_two_workers(services: dict[str
     """The same image, volumes and variables as the scheduler's; only the choice of executor is the user's."""
     worker, scheduler = services["airflow-worker"], services["scheduler"]
     assert worker["deploy"]["replicas"] == 2
-    for key in ("image", "environment", "volumes", "secrets"):
+    for key in ("image", "environment", "volumes"):
         assert worker[key] == scheduler[key], key
     env = {**FILLED_IN, "AIRFLOW_EXECUTOR": "CeleryExecutor", "COMPOSE_PROFILES": "scale"}
     celery = json.loads(config(env).stdout)["services"]["airflow-worker"]["environment"]
@@ -342,7 +395,7 @@ def test_airflow_understands_every_command(services: dict[str, Any]) -> None:
 def test_airflow_and_cosmos_know_every_configuration_key(services: dict[str, Any]) -> None:
     keys = set(re.findall(r"AIRFLOW__([A-Z_]+?)__([A-Z_]+)", COMPOSE_TEXT + DOCKERFILE))
     assert len(keys) > 10
-    for section, option in {(s.lower(), o.lower()) for s, o in keys}:
+    for section, option in {(s.lower(), o.lower().removesuffix("_cmd")) for s, o in keys}:
         if section == "cosmos":  # it reads its options without declaring them to Airflow
             assert hasattr(cosmos.settings, option), option
         elif section in celery_info()["config"]:
@@ -355,14 +408,15 @@ def test_init_writes_a_private_passwords_file(services: dict[str, Any], tmp_path
     fake_airflow = tmp_path / "airflow"
     fake_airflow.write_text("#!/bin/sh\n")
     fake_airflow.chmod(0o755)
-    passwords = tmp_path / "passwords.json"
+    passwords, secret = tmp_path / "passwords.json", tmp_path / "secret"
     shell, options, script = services["airflow-init"]["command"]
     for password in ("first", "a \"quoted\" 'second' one: $HOME \\ ü"):  # the second replaces the first
         env = {
             "PATH": f"{tmp_path}{os.pathsep}{SEARCH_PATH}",
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
-            "AIRFLOW_ADMIN_PASSWORD": password,
+            "ADMIN_PASSWORD_FILE": str(secret),
         }
+        secret.write_text(password, encoding="utf-8")
         result = run(shell, options, script.replace("$$", "$"), env=env)
         assert result.returncode == 0, result.stderr
         assert json.loads(passwords.read_text()) == {ADMIN_USER: password}
