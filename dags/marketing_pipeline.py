@@ -10,8 +10,9 @@ Every night the shop's five files become a tested star schema.
    has them, with reasons.
 4. **publish**: tells Airflow that `fct_sales` is new, which starts what depends on it.
 
-A scheduled or manual run builds what changed. A backfill rebuilds the days of its data interval only.
-Trigger it by hand to choose another source folder, a range of days, an as-of date or a full refresh.
+A scheduled or manual run compares all facts with the files and replaces what differs. A backfill does so for
+the days of its data interval only; dimensions and recency are built for now in either. Trigger it by hand to
+choose another source folder, a range of days, an as-of date or a full refresh.
 """
 
 from typing import Any
@@ -41,8 +42,8 @@ DATE: dict[str, Any] = {"type": ["null", "string"], "format": "date"}
         "full_refresh": Param(
             False, type="boolean", description="Rebuild incremental tables from the start."
         ),
-        "start_date": Param(None, **DATE, description="First day to rebuild; empty: from what changed."),
-        "end_date": Param(None, **DATE, description="Day after the last one to rebuild."),
+        "start_date": Param(None, **DATE, description="First day to compare; empty: all days."),
+        "end_date": Param(None, **DATE, description="Day after the last one to compare."),
         "as_of_date": Param(
             None, **DATE, description="Day that recency counts from; empty: the newest sale."
         ),

@@ -33,6 +33,9 @@ class Settings(BaseSettings):
         "",
         description="Folder or object-store URI (s3://conn_id@bucket/path) that holds the shop's files.",
     )
+    source_timeout_seconds: float = Field(
+        900, gt=0, description="Longest that an object store may take to list the files or to deliver one."
+    )
     pipeline_schedule: str = Field(
         "0 0 * * *",
         description="Cron of marketing_pipeline, UTC; its data intervals follow from it. 'none': manual.",

@@ -235,7 +235,11 @@ def open_registry(location: str = "") -> Registry:
     if "://" in location:
         from airflow.sdk import ObjectStoragePath  # noqa: PLC0415 (takes seconds, and a folder needs none of it)
 
-        return Registry(cast(Path, ObjectStoragePath(location)))
+        root = ObjectStoragePath(location)
+        # A store's listing may be remembered, without what others have written since.
+        root.fs.dircache.use_listings_cache = False
+        root.fs.invalidate_cache()
+        return Registry(cast(Path, root))
     return Registry(Path(location).absolute() if location else get_settings().local_dir / "segments")
 
 

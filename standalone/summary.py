@@ -43,7 +43,7 @@ from last
 _MONEY = """
 select
     sum(net_sales_amount), sum(discount_amount), sum(gst_amount), sum(delivery_amount), sum(total_amount),
-    count(distinct customer_id), (select count(*) from analytics.fct_orders)
+    count(distinct nullif(customer_id, -1)), (select count(*) from analytics.fct_orders)
 from analytics.fct_sales
 """
 
@@ -82,6 +82,14 @@ select
 from analytics.fct_customer_segments
 group by segment_id, segment_name
 order by segment_id
+"""
+
+
+# Money at risk, the largest first; rows that only repeat others come last.
+_REJECTED = """
+select dataset, reject_rule, row_count, gross_amount, is_repeated
+from staging.rejected_rows_by_rule
+order by is_repeated, gross_amount desc, row_count desc, dataset, reject_rule
 """
 
 
@@ -145,6 +153,20 @@ class Segment:
 
 
 @dataclass(frozen=True)
+class Rejected:
+    """Rows of a data set that break one rule, and the gross value of the order lines among them.
+
+    `is_repeated`: other rows say the same or are newer, so nothing is lost.
+    """
+
+    dataset: str
+    rule: str
+    rows: int
+    gross: Decimal
+    is_repeated: bool
+
+
+@dataclass(frozen=True)
 class Summary:
     """The outcome of one run; without the streaming part, streams is empty and its figures are None."""
 
@@ -155,6 +177,7 @@ class Summary:
     customers: int
     stages: tuple[Stage, ...]
     segments: tuple[Segment, ...] = ()
+    rejected: tuple[Rejected, ...] = ()
     streams: tuple[StreamState, ...] = ()
     newest_price: Price | None = None
     dead_letters: int | None = None
@@ -172,12 +195,17 @@ def read_warehouse(duckdb_path: Path, since: datetime, stages: Iterable[Stage] =
         tests = DataTests(*_one_row(session, _TESTS, [since]))
         streams, price = _streaming(session, since) if "streaming.stg_bitcoin" in rows else ((), None)
         segments = _segments(session) if "analytics.fct_customer_segments" in rows else ()
+        rejected = _rejected(session) if "staging.quarantine" in rows else ()
     money = Money(*(amount or Decimal(0) for amount in amounts))
-    return Summary(rows, tests, money, orders, customers, tuple(stages), segments, streams, price)
+    return Summary(rows, tests, money, orders, customers, tuple(stages), segments, rejected, streams, price)
 
 
 def _segments(session: Session) -> tuple[Segment, ...]:
     return tuple(Segment(*row) for row in session.execute(_SEGMENTS))
+
+
+def _rejected(session: Session) -> tuple[Rejected, ...]:
+    return tuple(Rejected(*row) for row in session.execute(_REJECTED))
 
 
 def _streaming(session: Session, since: datetime) -> tuple[tuple[StreamState, ...], Price | None]:
@@ -202,11 +230,23 @@ def render(summary: Summary) -> RenderableType:
     return Group(
         _table("Rows", {name: f"{count:,}" for name, count in summary.rows.items()}),
         _table("Sales", figures),
+        *([_rejected_table(summary.rejected)] if summary.rejected else []),
         *([_segment_table(summary.segments)] if summary.segments else []),
         *([_table("Streams", _stream_figures(summary))] if summary.streams else []),
         _table("Stage (seconds)", {stage.name: f"{stage.seconds:.1f}" for stage in summary.stages}),
         f"\nTests: {tests.passed:,} passed, {tests.warned:,} warned, {tests.failed:,} failed{skipped}",
     )
+
+
+def _rejected_table(rejected: Iterable[Rejected]) -> Table:
+    table = Table("Rejected", box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for header in ("Rows", "Gross value"):
+        table.add_column(header, justify="right")
+    for one in rejected:
+        lost = " (nothing is lost)" if one.is_repeated else ""
+        table.add_row(f"{one.dataset}: {one.rule}{lost}", f"{one.rows:,}", f"{one.gross:,.2f}")
+    table.add_section()
+    return table
 
 
 def _segment_table(segments: Iterable[Segment]) -> Table:

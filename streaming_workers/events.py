@@ -18,11 +18,11 @@ PRICES_TOPIC = "bitcoin-prices"
 NEWS_TOPIC = "news-events"
 
 
+# No price or article is older: a time before it is a default, such as 1970-01-01, or a typing error.
+EARLIEST_TIME = datetime(2000, 1, 1, tzinfo=UTC)
 # Whatever is valid here must be typed by the warehouse, too: within its range of years and decimal(18, 8).
 Text = Annotated[str, StringConstraints(min_length=1)]
-Time = Annotated[
-    AwareDatetime, Field(gt=datetime(1, 1, 2, tzinfo=UTC), lt=datetime(9999, 12, 30, tzinfo=UTC), strict=True)
-]
+Time = Annotated[AwareDatetime, Field(ge=EARLIEST_TIME, lt=datetime(9999, 12, 30, tzinfo=UTC), strict=True)]
 Price = Field(gt=9e-9, lt=1e10, allow_inf_nan=False)
 Change = Field(gt=-1e10, lt=1e10, allow_inf_nan=False)
 

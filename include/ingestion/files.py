@@ -1,54 +1,76 @@
-"""From whatever the shop delivers (CSV, gzip, XLSX, XLSX named .csv) to a plain UTF-8 CSV file."""
+"""From whatever the shop delivers (CSV, gzip, XLSX, XLSX named .csv) to a plain UTF-8 CSV file.
 
-import codecs
+An ordinary CSV file goes to the warehouse's own reader as it is. Everything else (a workbook, other
+delimiters, blank rows, unusual line ends, and what that reader refuses) is read row by row and written anew,
+with the number of each row in its file.
+"""
+
 import csv
-import datetime as dt
 import gzip
 import hashlib
 import logging
 import re
 import shutil
-import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import IO, Any
 
 from airflow.sdk import ObjectStoragePath
-from openpyxl import load_workbook
-from openpyxl.utils.exceptions import InvalidFileException
+from openpyxl.utils import get_column_letter
 
-from include.ingestion.datasets import Dataset
+from include.ingestion.datasets import Dataset, squeezed
+from include.ingestion.delimited import (
+    CHUNK_BYTES,
+    Row,
+    as_utf8,
+    check_utf8,
+    find_header,
+    is_filled,
+    is_ordinary,
+    text_rows,
+    unreadable,
+    with_points_in_numbers,
+)
 from include.ingestion.errors import IngestionError
-from include.warehouse import CsvFile
+from include.ingestion.inbox import Version, on_this_machine, version_of
+from include.ingestion.workbooks import BLANK, Sheet, choose_sheets, open_workbook
+from include.warehouse import ROW_NUMBER, CsvFile
 
 log = logging.getLogger(__name__)
 
-CHUNK_BYTES = 1 << 20
 GZIP_MAGIC = b"\x1f\x8b"
 ZIP_MAGIC = b"PK\x03\x04"
-OLD_EXCEL_MAGIC = b"\xd0\xcf\x11\xe0"
-WORKBOOK_ERRORS = (
-    *(InvalidFileException, zipfile.BadZipFile, zlib.error, SyntaxError),  # a SyntaxError is of the XML
-    *(KeyError, IndexError, ValueError, TypeError, AttributeError, EOFError, RuntimeError),
-)
-VERSION_KEYS = ("size", "ino", "mtime", "ETag", "etag", "md5Hash", "LastModified", "last_modified", "updated")
+FOREIGN_MAGIC = {
+    b"\xd0\xcf\x11\xe0": "an old (.xls) or encrypted Excel file; save it as plain .xlsx or CSV",
+    b"PK\x05\x06": "an empty zip archive",
+    b"7z\xbc\xaf\x27\x1c": "a 7z archive; unpack it and deliver the file that it holds",
+    b"Rar!\x1a\x07": "a RAR archive; unpack it and deliver the file that it holds",
+    b"BZh": "a bzip2 file; unpack it, or pack it with gzip",
+    b"\xfd7zXZ\x00": "an xz file; unpack it, or pack it with gzip",
+    b"\x28\xb5\x2f\xfd": "a Zstandard file; unpack it, or pack it with gzip",
+    b"PAR1": "a Parquet file; deliver it as CSV or .xlsx",
+    b"%PDF": "a PDF; deliver its table as CSV or .xlsx",
+}
 
 
 @dataclass(frozen=True)
 class SourceFile:
-    """A delivered file, ready to load. `checksum` (SHA-256) is of the file as delivered."""
+    """A delivered file, ready to load. `checksum` (SHA-256) is of the file as delivered.
+
+    `left_out` says of each sheet of a workbook that is not read why it is not.
+    """
 
     delivered: ObjectStoragePath
-    version: tuple[Any, ...]
+    version: Version
     part: str
     checksum: str
     csv: CsvFile
     ignored_columns: tuple[str, ...]
+    left_out: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -57,63 +79,35 @@ class SourceFile:
 
     def check_unchanged(self) -> None:
         """Raise IngestionError where the file is no longer the one that was opened; call it before commit."""
-        if _version(self.delivered) != self.version:
+        if version_of(self.delivered) != self.version:
             raise IngestionError(f"{self.name} changed while it was read; nothing of it was loaded.")
 
+    def row_by_row(self) -> "SourceFile":
+        """Return the same file with its rows checked and written anew, for one that a reader refuses.
 
-def find_files(location: str, dataset: Dataset) -> list[ObjectStoragePath]:
-    """Return the data set's files in a folder or object-store URI, one a part, in order of their parts.
-
-    Raises IngestionError where there is none, or where two files claim the same part.
-    """
-    if not location:
-        raise IngestionError("No source folder is set: give source_location or the setting SOURCE_LOCATION.")
-    try:
-        found = {p: part for p in _list_files(location) if (part := dataset.part_of(p.name)) is not None}
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise IngestionError(f"Source folder {location} does not exist.") from error
-    except PermissionError as error:
-        raise IngestionError(f"Source folder {location} may not be read: {error}.") from error
-    except (ValueError, ImportError) as error:  # an unknown scheme, or its provider is not installed
-        raise IngestionError(f"Source {location} cannot be opened: {error}.") from error
-    if not found:
-        raise IngestionError(
-            f"No file for {dataset.name} in {location}: expected a name like {dataset.aliases[0]}.csv."
+        Raises IngestionError, naming the line, where the file is at fault and not the reader.
+        """
+        rows = text_rows(self.csv.path, self.name, ",")
+        return replace(
+            self, csv=_rewrite(rows, self.name, self.csv, self.csv.path.with_name("row_by_row.csv"))
         )
-    for part, count in Counter(found.values()).items():
-        if count > 1:
-            names = sorted(path.name for path, p in found.items() if p == part)
-            raise IngestionError(f"Several files claim to be {dataset.name}: {', '.join(names)}; keep one.")
-    return sorted(found, key=lambda path: found[path])
-
-
-def _list_files(location: str) -> list[ObjectStoragePath]:
-    # Not Path.as_uri(): a blank would become %20, which no file system turns back.
-    uri = location if "://" in location else f"file://{Path(location).expanduser().resolve()}"
-    folder = ObjectStoragePath(uri)
-    folder.fs.invalidate_cache()
-    # Excel keeps a lock file ~$name.xlsx beside an open workbook.
-    return [path for path in folder.iterdir() if not path.name.startswith((".", "~$")) and path.is_file()]
 
 
 @contextmanager
 def open_source(path: ObjectStoragePath, dataset: Dataset) -> Iterator[SourceFile]:
     """Yield the file as plain CSV; any copy on this machine goes when the block ends.
 
-    Raises IngestionError where it is empty, unreadable, not UTF-8, or lacks a column.
+    Raises IngestionError where it is empty, unreadable, in an unknown encoding, or lacks a column.
     """
     with TemporaryDirectory(prefix="ingestion-") as folder:
-        version = _version(path)
-        local = _on_this_machine(path, Path(folder))
+        version = version_of(path)
+        local = on_this_machine(path, Path(folder))
         checksum = _checksum(local, path.name)
-        plain = _as_csv(local, path.name, Path(folder))
-        columns = _header(plain, path.name)
-        missing = [column for column in dataset.columns if column not in columns]
-        if missing:
-            raise IngestionError(
-                f"{path.name} lacks the column(s) {', '.join(missing)}; it has {', '.join(columns)}."
-            )
-        ignored = tuple(column for column in columns if column not in dataset.columns)
+        content = _unpacked(local, path.name)
+        with content.open("rb") as file:
+            is_zip = file.read(4) == ZIP_MAGIC
+        read = _workbook_as_csv if is_zip else _text_as_csv
+        table, ignored, left_out = read(content, path.name, dataset)
         if ignored:
             log.warning("%s: columns that no model knows stay out: %s", path.name, ", ".join(ignored))
         yield SourceFile(
@@ -121,30 +115,10 @@ def open_source(path: ObjectStoragePath, dataset: Dataset) -> Iterator[SourceFil
             version=version,
             part=dataset.part_of(path.name) or "",
             checksum=checksum,
-            csv=CsvFile(plain, columns, dataset.columns),
-            ignored_columns=ignored,
+            csv=table,
+            ignored_columns=tuple(ignored),
+            left_out=tuple(left_out),
         )
-
-
-def _version(path: ObjectStoragePath) -> tuple[Any, ...]:
-    """What changes when the file does: size and whichever time stamp or tag its store keeps."""
-    path.fs.invalidate_cache()  # a store's listing may be remembered
-    try:
-        info = path.fs.info(path.path)
-    except FileNotFoundError as error:
-        raise IngestionError(f"{path.name} vanished while it was read; nothing of it was loaded.") from error
-    return tuple(info.get(key) for key in VERSION_KEYS)
-
-
-def _on_this_machine(path: ObjectStoragePath, folder: Path) -> Path:
-    """Return a copy, or a link: readers take * and [ in a path for patterns and trust an ending like .gz."""
-    local = folder / "delivered"
-    if path.protocol in {"file", "local", ""}:
-        local.symlink_to(path.path)
-        return local
-    with path.open("rb") as remote, local.open("wb") as copy:
-        shutil.copyfileobj(remote, copy, CHUNK_BYTES)
-    return local
 
 
 def _checksum(path: Path, name: str) -> str:
@@ -155,26 +129,24 @@ def _checksum(path: Path, name: str) -> str:
         raise IngestionError(f"{name} may not be read: permission denied.") from error
 
 
-def _as_csv(path: Path, name: str, folder: Path) -> Path:
-    """Return `path` itself or a plain CSV copy, judged by the content, not by the file's ending."""
+def _unpacked(path: Path, name: str) -> Path:
+    """Return `path` itself or what gzip holds, judged by the content, not by the file's ending."""
     with path.open("rb") as file:
-        magic = file.read(4)
-    if not magic:
+        start = file.read(512)
+    if not start:
         raise IngestionError(f"{name} is empty.")
-    if magic.startswith(GZIP_MAGIC):
-        return _as_csv(_gunzip(path, name, folder), name, folder)
-    if magic == OLD_EXCEL_MAGIC:
-        raise IngestionError(
-            f"{name} is an old (.xls) or encrypted Excel file; save it as plain .xlsx or CSV."
-        )
-    if magic == ZIP_MAGIC:
-        return _xlsx_to_csv(path, name, folder / "workbook.csv")
-    _check_text(path, name)
+    if start.startswith(GZIP_MAGIC):
+        return _unpacked(_gunzip(path, name), name)
+    for magic, what in FOREIGN_MAGIC.items():
+        if start.startswith(magic):
+            raise IngestionError(f"{name} is {what}.")
+    if start[257:262] == b"ustar":
+        raise IngestionError(f"{name} is a tar archive; unpack it and deliver the file that it holds.")
     return path
 
 
-def _gunzip(path: Path, name: str, folder: Path) -> Path:
-    plain = folder / f"{path.name}.unzipped"
+def _gunzip(path: Path, name: str) -> Path:
+    plain = path.with_name(f"{path.name}.unzipped")
     try:
         with gzip.open(path) as packed, plain.open("wb") as copy:
             shutil.copyfileobj(packed, copy, CHUNK_BYTES)
@@ -183,91 +155,116 @@ def _gunzip(path: Path, name: str, folder: Path) -> Path:
     return plain
 
 
-def _check_text(path: Path, name: str) -> None:
-    bad = _first_bad_byte(path)
-    if bad is not None:
-        with path.open("rb") as file:
-            line = file.read(bad).count(b"\n") + 1
-            byte = file.read(1)[0]
-        raise IngestionError(
-            f"{name} is not UTF-8 text (byte 0x{byte:02x} in line {line}); save it as UTF-8."
-        )
+def _text_as_csv(path: Path, name: str, dataset: Dataset) -> tuple[CsvFile, list[str], list[str]]:
+    """Return the file as it is, where it is ordinary, or a copy; then its unknown columns, and nothing."""
+    path = as_utf8(path, name)
+    check_utf8(path, name)
+    delimiter, header = find_header(path, name, dataset)
+    columns, ignored = _columns(header, name, dataset)
+    table = CsvFile(path, columns, tuple(column for column in dataset.all_columns if column in columns))
+    if delimiter == "," and is_ordinary(path):
+        return table, ignored, []
+    rows = text_rows(path, name, delimiter)
+    if delimiter != ",":
+        rows = with_points_in_numbers(rows, table, name, delimiter)
+    return _rewrite(rows, name, table, path.with_name("rows.csv")), ignored, []
 
 
-def _first_bad_byte(path: Path) -> int | None:
-    """Return the position of the first byte that is not UTF-8, or NUL, which UTF-16 is full of."""
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    read = 0
-    with path.open("rb") as file:
-        while True:
-            chunk = file.read(CHUNK_BYTES)
-            if (nul := chunk.find(0)) >= 0:
-                return read + nul
-            try:
-                decoder.decode(chunk, final=not chunk)
-            except UnicodeDecodeError as error:  # its object begins with what the chunk before left over
-                return read + len(chunk) - len(error.object) + error.start
-            if not chunk:
-                return None
-            read += len(chunk)
+def _columns(header: Sequence[str], name: str, dataset: Dataset) -> tuple[tuple[str, ...], list[str]]:
+    """Return the data set's column, or a name made from the header, of each column; then the unknown ones.
 
-
-def _header(path: Path, name: str) -> tuple[str, ...]:
-    """Return the column names in lower case, blanks and punctuation as one underscore."""
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        try:
-            first = next(csv.reader(file, strict=True), [])
-        except csv.Error as error:
-            raise IngestionError(f"{name} has an unreadable header in line 1: {error}.") from error
-        has_rows = bool(file.read(CHUNK_BYTES).strip())
-    if has_rows and not any(column.strip() for column in first):
-        raise IngestionError(f"{name} has no header: its first line is blank.")
-    columns = tuple(
-        re.sub(r"\W+", "_", column.strip().lower()).strip("_") or f"unnamed_{number}"
-        for number, column in enumerate(first, start=1)
-    )
-    twice = [column for column, count in Counter(columns).items() if count > 1]
+    Raises IngestionError where one of the data set's is missing, or two headers come to one name.
+    """
+    if not header:
+        raise IngestionError(f"{name} holds no rows.")
+    twice = [key for key, count in Counter(map(squeezed, header)).items() if key and count > 1]
     if twice:
         raise IngestionError(f"{name} has the column(s) {', '.join(twice)} more than once.")
-    if not has_rows:
+    columns = tuple(
+        column or re.sub(r"\W+", "_", text.strip().lower()).strip("_") or f"unnamed_{number}"
+        for number, (text, column) in enumerate(zip(header, dataset.known_columns(header), strict=True), 1)
+    )
+    missing = [column for column in dataset.columns if column not in columns]
+    if missing:
+        raise IngestionError(f"{name} lacks the column(s) {', '.join(missing)}; it has {', '.join(columns)}.")
+    return columns, [column for column in columns if column not in dataset.all_columns]
+
+
+def _rewrite(rows: Iterable[Row], name: str, table: CsvFile, target: Path) -> CsvFile:
+    """Write the wanted columns of the rows below the header to `target`, with each row's number.
+
+    Raises IngestionError where a row has other columns than the header, or there is none.
+    """
+    width = len(table.columns)
+    wanted = [table.columns.index(column) for column in table.select]
+    columns = (ROW_NUMBER, *table.select)
+    number = 0
+    with target.open("w", encoding="utf-8", newline="") as out:
+        # All quoted: Python 3.11 would leave a carriage return bare.
+        writer = csv.writer(out, lineterminator="\n", quoting=csv.QUOTE_ALL)
+        writer.writerow(columns)
+        for place, number, cells in rows:
+            if number == 0:
+                continue
+            if len(cells) < width or is_filled(cells[width:]):
+                start = ",".join(cells)[:60]
+                fault = f"{len(cells)} column(s), the header has {width}"
+                raise unreadable(name, f"{place} ({' '.join(start.split())})", fault)
+            writer.writerow([number, *(cells[column] for column in wanted)])
+    if number == 0:
         raise IngestionError(f"{name} holds no rows below its header.")
-    return columns
+    return CsvFile(target, columns, columns)
 
 
-def _xlsx_to_csv(path: Path, name: str, target: Path) -> Path:
-    """Write the first sheet as CSV, dates as ISO 8601, blank rows left out."""
-    try:
-        with path.open("rb") as file:  # a handle, since openpyxl judges a path by its ending
-            sheet = load_workbook(file, read_only=True, data_only=True).worksheets[0]
-            sheet.reset_dimensions()  # some programs write them wrong
-            with target.open("w", encoding="utf-8", newline="") as out:
-                _write_rows(sheet.iter_rows(values_only=True), out)
-    except WORKBOOK_ERRORS as error:
-        reason = " ".join(str(error).split())
-        raise IngestionError(f"{name} is not a readable XLSX workbook: {reason}.") from error
-    if target.stat().st_size == 0:
-        raise IngestionError(f"{name} is empty.")
-    return target
+def _workbook_as_csv(path: Path, name: str, dataset: Dataset) -> tuple[CsvFile, list[str], list[str]]:
+    """Return a copy of the sheets' rows, the unknown columns, and what is left out of the workbook."""
+    with open_workbook(path, name) as sheets:
+        chosen, left_out = choose_sheets(sheets, dataset, name)
+        if not chosen:
+            raise IngestionError(f"{name} is empty.")
+        ignored = [
+            column for sheet in chosen for column in _columns(sheet.header(), _named(name, sheet), dataset)[1]
+        ]
+        table = CsvFile(path, dataset.all_columns, dataset.all_columns)
+        rows = _rewrite(_sheets_rows(chosen, name, dataset), name, table, path.with_name("workbook.csv"))
+    return rows, list(dict.fromkeys(ignored)), left_out
 
 
-def _write_rows(rows: Iterator[tuple[Any, ...]], out: IO[str]) -> None:
-    """Write the rows as wide as the header; formatted but blank rows and cells at the end stay out."""
-    writer = csv.writer(out, lineterminator="\n")
-    width = 0
-    for row in rows:
-        cells = [_text(cell) for cell in row]
-        while cells and not cells[-1]:
-            cells.pop()
-        if cells:
-            width = width or len(cells)
-            writer.writerow(cells + [""] * (width - len(cells)))
+def _named(name: str, sheet: Sheet) -> str:
+    return f"{name}, sheet {sheet.title!r},"
 
 
-def _text(cell: Any) -> str:
-    if cell is None:
-        return ""
-    if isinstance(cell, dt.datetime):
-        return cell.date().isoformat() if cell.time() == dt.time.min else cell.isoformat()
-    if isinstance(cell, float) and cell.is_integer():
-        return str(int(cell))
-    return str(cell)
+def _sheets_rows(sheets: Iterable[Sheet], name: str, dataset: Dataset) -> Iterator[Row]:
+    """Yield the rows of all sheets in the order of the data set's columns, numbered through."""
+    number = 0
+    for sheet in sheets:
+        before = number
+        for row in _sheet_rows(sheet, _named(name, sheet), dataset):
+            number = before + row.number
+            yield row._replace(number=number)
+
+
+def _sheet_rows(sheet: Sheet, named: str, dataset: Dataset) -> Iterator[Row]:
+    """Yield a sheet's rows; raises IngestionError where a cell of the data set has no value of its own."""
+    rows = sheet.rows()
+    header, names = next(rows)
+    columns, _ = _columns([cell.text for cell in names], named, dataset)
+    places = [columns.index(column) if column in columns else None for column in dataset.all_columns]
+    wanted = [place for place in places if place is not None]
+    last = header
+    for last, found in rows:
+        cells = found + [BLANK] * (len(columns) - len(found))
+        if len(cells) > len(columns):
+            raise IngestionError(f"{named} row {last} has a cell in a column without a header.")
+        for column in wanted:
+            if cells[column].fault:
+                cell = f"{get_column_letter(column + 1)}{last}"
+                raise IngestionError(f"{named} cell {cell} {cells[column].fault}.")
+        yield Row(
+            f"row {last}",
+            last - header,
+            [BLANK.text if place is None else cells[place].text for place in places],
+        )
+    for merged in sheet.merged_below(header, last):
+        if any(merged.min_col <= column + 1 <= merged.max_col for column in wanted):
+            raise IngestionError(f"{named} cells {merged.coord} are merged; give each a value of its own.")

@@ -5,17 +5,20 @@ import logging
 import uuid
 from dataclasses import dataclass
 
+from airflow.sdk import ObjectStoragePath
+
 from include.ingestion.datasets import DATASETS, Dataset
 from include.ingestion.errors import IngestionError
-from include.ingestion.files import SourceFile, find_files, open_source
-from include.warehouse import LoadError, Session, Warehouse
+from include.ingestion.files import SourceFile, open_source
+from include.ingestion.inbox import open_inbox
+from include.warehouse import ROW_NUMBER, LoadError, Session, Warehouse
 
 log = logging.getLogger(__name__)
 
 LEDGER = "raw.ingestion_ledger"
 METADATA_COLUMNS = {
     "_source_file": "varchar",
-    "_source_row": "bigint",
+    ROW_NUMBER: "bigint",
     "_loaded_at": "timestamptz",
     "_load_id": "varchar",
 }
@@ -29,6 +32,7 @@ LEDGER_COLUMNS = {
     "row_count": "bigint",
     "ignored_columns": "varchar",
     "loaded_at": "timestamptz",
+    "left_out": "varchar",
 }
 
 
@@ -45,24 +49,26 @@ class LoadResult:
 def ingest(warehouse: Warehouse, location: str, dataset_name: str) -> list[LoadResult]:
     """Bring the raw table up to the files of one data set in `location` (folder or object-store URI).
 
-    An unchanged file loads nothing; a changed one replaces its own rows in one transaction.
-    Raises IngestionError, with nothing half-loaded, where a file is missing or cannot be read.
+    An unchanged file loads nothing; a changed one replaces its own rows in one transaction. What is left out
+    of the folder or of a workbook is named in log and ledger.
+    Raises IngestionError, with nothing half-loaded, where a file is missing or cannot be read, and
+    SourceUnavailableError where its store does not answer.
     """
     dataset = DATASETS[dataset_name]
     results = []
-    paths = find_files(location, dataset)
-    parts = {dataset.part_of(path.name) or "" for path in paths}
+    inbox = open_inbox(location, dataset)
+    parts = {dataset.part_of(path.name) or "" for path in inbox.files}
+    left_out = [(path, reason) for path, reason in inbox.left_out.items()]
     names: dict[str, str] = {}
-    for path in paths:
+    for path in inbox.files:
         with open_source(path, dataset) as source, warehouse.session() as session:
             first = names.setdefault(source.checksum, source.name)
             if first != source.name:
                 raise IngestionError(f"{first} and {source.name} hold the same; keep one of the two.")
             create_tables(session, dataset)
-            with session.transaction():
-                _follow_rename(session, dataset, source, parts)
-                results.append(_load(session, dataset, source))
-                source.check_unchanged()
+            results.append(_load_whole(session, dataset, source, parts))
+            left_out += [(path, reason) for reason in source.left_out]
+    _note_left_out(warehouse, left_out)
     for result in results:
         log.info("%s", result)
     return results
@@ -71,24 +77,67 @@ def ingest(warehouse: Warehouse, location: str, dataset_name: str) -> list[LoadR
 def create_tables(session: Session, dataset: Dataset) -> None:
     """Make the data set's raw table, the ledger and what loading needs where they are missing.
 
-    A column that the data set did not have when its table was made is added, empty in the rows so far.
+    A column that a table did not have when it was made is added, empty in the rows so far.
     """
     session.create_schema("raw")
-    session.execute(_table_ddl(dataset.table, dict.fromkeys(dataset.columns, "varchar") | METADATA_COLUMNS))
-    known = session.execute(
-        "select lower(column_name) from information_schema.columns"
-        " where lower(table_schema) || '.' || lower(table_name) = ?",
-        [dataset.table],
-    )
-    for name in set(dataset.columns) - {name for (name,) in known}:
-        session.execute(f"alter table {dataset.table} add column {name} varchar")
-    session.execute(_table_ddl(LEDGER, LEDGER_COLUMNS))
+    _create_table(session, dataset.table, dict.fromkeys(dataset.all_columns, "varchar") | METADATA_COLUMNS)
+    _create_table(session, LEDGER, LEDGER_COLUMNS)
     session.prepare_load()
 
 
-def _table_ddl(table: str, columns: dict[str, str]) -> str:
+def _create_table(session: Session, table: str, columns: dict[str, str]) -> None:
     definitions = ", ".join(f"{name} {type_}" for name, type_ in columns.items())
-    return f"create table if not exists {table} ({definitions})"
+    session.execute(f"create table if not exists {table} ({definitions})")
+    known = session.execute(
+        "select lower(column_name) from information_schema.columns"
+        " where lower(table_schema) || '.' || lower(table_name) = ?",
+        [table],
+    )
+    for name in columns.keys() - {name for (name,) in known}:
+        session.execute(f"alter table {table} add column {name} {columns[name]}")
+
+
+def _note_left_out(warehouse: Warehouse, left_out: list[tuple[ObjectStoragePath, str]]) -> None:
+    """Log each file and reason; the ledger gets a row of no data set for what it does not say yet."""
+    if not left_out:
+        return
+    for path, reason in left_out:
+        log.warning("%s: left out: %s.", path.name, reason)
+    with warehouse.session() as session, session.transaction():
+        query = f"select source_uri, left_out from {LEDGER} where left_out is not null"  # noqa: S608
+        known = set(session.execute(query))
+        new = [(path, reason) for path, reason in left_out if (str(path), reason) not in known]
+        if new:
+            columns = {
+                "load_id": [str(uuid.uuid4()) for _ in new],
+                "source_file": [path.name for path, _ in new],
+                "source_uri": [str(path) for path, _ in new],
+                "left_out": [reason for _, reason in new],
+            }
+            session.insert_rows(LEDGER, columns, constants={"loaded_at": dt.datetime.now(dt.UTC)})
+
+
+def _load_whole(session: Session, dataset: Dataset, source: SourceFile, parts: set[str]) -> LoadResult:
+    """Load a file in one transaction; where the warehouse's reader refuses it, row by row."""
+
+    def load(source: SourceFile) -> LoadResult:
+        with session.transaction():
+            _follow_rename(session, dataset, source, parts)
+            result = _load(session, dataset, source)
+            source.check_unchanged()
+        return result
+
+    try:
+        return load(source)
+    except LoadError as error:
+        source.check_unchanged()  # the better reason, where it is one
+        if ROW_NUMBER in source.csv.columns:  # it was read row by row
+            raise IngestionError(f"{source.name} cannot be read as CSV: {error}") from error
+        log.info("%s is read row by row: %s", source.name, error)
+    try:
+        return load(source.row_by_row())
+    except LoadError as error:
+        raise IngestionError(f"{source.name} cannot be read as CSV: {error}") from error
 
 
 def _follow_rename(session: Session, dataset: Dataset, source: SourceFile, parts: set[str]) -> None:
@@ -119,11 +168,7 @@ def _load(session: Session, dataset: Dataset, source: SourceFile) -> LoadResult:
     _delete_rows(session, dataset, source.part)
     metadata = {"_source_file": source.name, "_loaded_at": loaded_at, "_load_id": load_id}
     source.check_unchanged()  # the wait for the warehouse may have been long
-    try:
-        rows = session.load_csv(dataset.table, source.csv, metadata)
-    except LoadError as error:
-        source.check_unchanged()  # the better reason, where it is one
-        raise IngestionError(f"{source.name} cannot be read as CSV: {error}") from error
+    rows = session.load_csv(dataset.table, source.csv, metadata)
     entry = {
         "load_id": load_id,
         "dataset": dataset.name,

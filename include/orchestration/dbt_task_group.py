@@ -19,18 +19,20 @@ from include.settings import DBT_PROJECT_DIR, get_settings
 OF_OTHER_DAGS = ["tag:segments", "tag:streaming"]  # what marketing_pipeline leaves to them
 MANIFEST = DBT_PROJECT_DIR / "target" / "manifest.json"
 
-# What a run rebuilds, for the dbt project's vars: the run's parameters, else a backfill's data interval, else
-# (scheduled and manual runs) whatever changed.
+# For models that only need to know the day that recency counts from.
+AS_OF_VARS = {"as_of_date": "{{ params.as_of_date or '' }}"}
+
+# What a run compares with the files, for the dbt project's vars: the run's parameters, else a backfill's data interval,
+# else (scheduled and manual runs) everything. What describes "now" is built for now in a backfill, too, so only a
+# parameter names an as-of date.
 _BACKFILL = "dag_run.run_type == 'backfill'"
 RUN_VARS = {
     "start_date": f"{{{{ params.start_date or (data_interval_start | ds if {_BACKFILL} else '') }}}}",
     "end_date": f"{{{{ params.end_date or (data_interval_end | ds if {_BACKFILL} else '') }}}}",
-    "as_of_date": f"{{{{ params.as_of_date or (data_interval_end | ds if {_BACKFILL} else '') }}}}",
+    **AS_OF_VARS,
     "max_rejected_share": str(get_settings().max_rejected_share),
 }
 FULL_REFRESH = "{{ params.full_refresh }}"
-# For models that only need to know the day that recency counts from.
-AS_OF_VARS = {"as_of_date": "{{ params.as_of_date or '' }}"}
 # The same for the streams, whose intervals are hours.
 STREAM_VARS = {
     "start_date": f"{{{{ params.start_date or (data_interval_start | ts if {_BACKFILL} else '') }}}}",

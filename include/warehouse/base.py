@@ -12,6 +12,9 @@ from typing import Any, Literal
 Role = Literal["loader", "transformer"]
 
 
+ROW_NUMBER = "_source_row"
+
+
 class LoadError(Exception):
     """The warehouse could not read a file; the message says where and why, in one sentence."""
 
@@ -34,7 +37,8 @@ class Finding:
 class CsvFile:
     """A plain UTF-8, comma-separated file on this machine with one header line.
 
-    `columns` names every column in file order; `select` those that go into the table.
+    `columns` names every column in file order; `select` those that go into the table. Where ROW_NUMBER is
+    one of them, it gives the number of each row, and text may hold line breaks in a file of any size.
     """
 
     path: Path
@@ -63,7 +67,8 @@ class Session(ABC):
     def load_csv(self, table: str, file: CsvFile, metadata: dict[str, Any]) -> int:
         """Append `file` to `table` in bulk, all columns as text, and return the number of rows.
 
-        `metadata` becomes constant columns beside them, `_source_row` counts the file's rows from 1.
+        `metadata` becomes constant columns beside them. `_source_row` is what the file says it is, or else
+        counts the file's rows from 1.
         Call it after `prepare_load()`, inside `transaction()`.
         Raises LoadError where the file cannot be read.
         """

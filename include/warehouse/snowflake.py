@@ -19,7 +19,7 @@ from snowflake.connector.errors import Error, ProgrammingError
 from typing_extensions import override
 
 from include.settings import SNOWFLAKE_CONNECTION, SnowflakeSettings
-from include.warehouse.base import CsvFile, Finding, LoadError, Role, Session, Warehouse
+from include.warehouse.base import ROW_NUMBER, CsvFile, Finding, LoadError, Role, Session, Warehouse
 
 log = logging.getLogger(__name__)
 
@@ -258,8 +258,8 @@ def _checked_rows(file: CsvFile, source: IO[str]) -> Iterator[list[str]]:
 
 def _copy_statement(table: str, columns: Sequence[str], metadata: dict[str, Any], path: str) -> str:
     values = {
+        ROW_NUMBER: "metadata$file_row_number",
         **{name: f"${number}" for number, name in enumerate(columns, start=1)},
-        "_source_row": "metadata$file_row_number",
         **{name: _literal(value) for name, value in metadata.items()},  # COPY takes no place-holders
     }
     return (

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from pydantic import AwareDatetime, TypeAdapter, ValidationError
 from typing_extensions import override
 
-from streaming_workers.events import NEWS_TOPIC, PRICES_TOPIC, BitcoinPrice, Event, NewsEvent
+from streaming_workers.events import EARLIEST_TIME, NEWS_TOPIC, PRICES_TOPIC, BitcoinPrice, Event, NewsEvent
 from streaming_workers.producer.json_api import FeedError, JsonApi
 from streaming_workers.settings import ProducerSettings
 
@@ -220,7 +220,7 @@ def _epoch(value: Any, now: datetime) -> datetime:
         moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=int(value * 1_000_000))
     except OverflowError as error:
         raise _NoEventError("bad_observed_at") from error
-    return _not_ahead(moment, now, "observed_at")
+    return _plausible(moment, now, "observed_at")
 
 
 def _published_at(article: dict[str, Any], now: datetime) -> datetime:
@@ -229,11 +229,13 @@ def _published_at(article: dict[str, Any], now: datetime) -> datetime:
         moment = _TIME.validate_strings(text).astimezone(UTC)
     except (ValidationError, OverflowError) as error:
         raise _NoEventError("bad_published_at") from error
-    return _not_ahead(moment, now, "published_at")
+    return _plausible(moment, now, "published_at")
 
 
-def _not_ahead(moment: datetime, now: datetime, called: str) -> datetime:
-    """Refuse a time in the future: it would move every look-back window of the models there."""
+def _plausible(moment: datetime, now: datetime, called: str) -> datetime:
+    """Refuse a time before EARLIEST_TIME and one ahead, which would move every look-back window there."""
+    if moment < EARLIEST_TIME:
+        raise _NoEventError(f"old_{called}")
     if moment > now + FUTURE_TOLERANCE:
         raise _NoEventError(f"future_{called}")
     return moment

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -54,7 +54,7 @@ class Project:
     tree: Path
     folder: Path
     warehouse: Path
-    manifest: Any = None
+    manifest: Any = field(default=None, repr=False)
 
     @property
     def directory(self) -> Path:

@@ -1,5 +1,6 @@
 """The dbt project on a real DuckDB file: what it builds, what its tests find, how it follows the files."""
 
+import datetime as dt
 import json
 from collections.abc import Callable, Iterator
 from decimal import Decimal
@@ -65,8 +66,9 @@ def found_lines(project: Project) -> dict[tuple[int, str], Amounts]:
 
 
 def facts(project: Project, where: str = "true") -> Rows:
-    """Return fct_sales but for the time of building."""
-    return project.query(f"select * exclude (processed_at) from analytics.fct_sales where {where} order by 1")
+    """Return fct_sales but for what tells of the build."""
+    columns = "* exclude (processed_at, source_loaded_at)"
+    return project.query(f"select {columns} from analytics.fct_sales where {where} order by 1")
 
 
 class TestWhole:
@@ -132,7 +134,9 @@ class TestMoney:
             " count(distinct customer_id), sum(delivery_amount) from analytics.fct_sales"
         )
         assert counts == (52_924, 26_631, 25_061, 1_468, sum(charges.values()))
-        assert real.query("select count(*) from staging.quarantine") == [(0,)]
+        assert real.query("select dataset, count(*), max(reject_rule) from staging.quarantine group by 1") == [
+            ("discount_coupon", 12, "product_category has no tax rate")  # of Notebooks, which nobody bought
+        ]
 
 
 class TestCommands:
@@ -242,13 +246,13 @@ def test_a_broken_warehouse_fails_the_test_that_guards_it(copy: Project, mutatio
 
 
 def with_bad_lines(rows: list[Row], share: float = 0.0) -> Iterator[Row]:
-    """Yield the good lines, six bad ones and, of the good ones, this share with a price in words."""
+    """Yield the good lines, five bad ones, a repeated one, and this share of the good with a price in words."""
     for number, row in enumerate(rows):
         yield row | {"Avg_Price": "ten"} if number < share * len(rows) else row
     new = rows[-1] | {"Transaction_ID": "999999"}
     yield new | {"Transaction_Date": "2/30/2019"}
     yield new | {"Quantity": "-3"}
-    yield new | {"CustomerID": "1"}
+    yield new | {"CustomerID": "one"}
     yield new | {"Product_Category": "Spaceships"}
     yield new | {"Avg_Price": "twelve"}
     yield rows[0]
@@ -258,7 +262,8 @@ def test_bad_rows_go_to_quarantine_and_too_many_stop_the_build_before_the_facts(
     before = facts(copy)
     lines = read(copy.folder / "Online_Sales.csv")
     good = len(lines)
-    twice = 'transaction_id "{Transaction_ID}" and product_sku "{Product_SKU}"'.format_map(lines[0])
+    sold_on = dt.datetime.strptime(lines[-1]["Transaction_Date"], "%m/%d/%Y").date()  # noqa: DTZ007
+    twice = f'transaction_id "{lines[0]["Transaction_ID"]}" has the same line before: it is the same line as row 1'
     copy.edit("Online_Sales.csv", with_bad_lines)
 
     outcome = copy.dbt("build", "--exclude-resource-type", "unit_test")
@@ -268,14 +273,14 @@ def test_bad_rows_go_to_quarantine_and_too_many_stop_the_build_before_the_facts(
     assert copy.query(f"{quarantine} where source_file = 'Online_Sales.csv' order by 1") == [
         (good + 1, 'transaction_date "2/30/2019" is not a possible date'),
         (good + 2, 'quantity "-3" is not a positive whole number'),
-        (good + 3, 'customerid "1" is not among the customers'),
-        (good + 4, 'product_category "Spaceships" has no tax rate'),
-        (good + 5, 'avg_price "twelve" is not an amount'),
-        (good + 6, f"{twice} occur more than once"),
+        (good + 3, 'customerid "one" is not a whole number'),
+        (good + 4, f'product_category "Spaceships" has no tax rate: on {sold_on}'),
+        (good + 5, 'avg_price "twelve" is not an amount up to max_price = 10000000'),
+        (good + 6, twice),
     ]
     assert copy.query("select count(*) from raw.online_sales") == [(good + 6,)]
     assert copy.query("select count(*) from staging.stg_online_sales") == [(good,)]
-    assert [line[:-1] for line in facts(copy)] == [line[:-1] for line in before]
+    assert facts(copy) == before
 
     kept = facts(copy)
     copy.edit("Online_Sales.csv", lambda rows: with_bad_lines(rows[:-6], share=0.06))
@@ -333,18 +338,6 @@ def test_the_next_build_sees_a(copy: Project, change: Callable[[Project], None])
     assert found_lines(copy) != before
 
 
-def test_days_before_a_late_line_are_not_built_again(copy: Project) -> None:
-    first_build = copy.query("select max(processed_at) from analytics.fct_sales")[0][0]
-    late_line(copy)
-
-    assert copy.dbt("run", "--select", "+fct_sales").success
-
-    again = (
-        f"select min(transaction_date)::varchar from analytics.fct_sales where processed_at > '{first_build}'"
-    )
-    assert copy.query(again) == [("2019-05-05",)]
-
-
 def test_a_week_built_day_by_day_has_the_rows_of_one_full_build(copy: Project) -> None:
     expected = facts(copy, "transaction_date >= '2019-08-05' and transaction_date < '2019-08-12'")
     copy.query("drop table analytics.fct_sales")
@@ -353,7 +346,7 @@ def test_a_week_built_day_by_day_has_the_rows_of_one_full_build(copy: Project) -
         span = {"start_date": f"2019-08-{day:02}", "end_date": f"2019-08-{day + 1:02}"}
         assert copy.dbt("run", "--select", "fct_sales", **span).success
 
-    assert len({row[4] for row in expected}) > 1
+    assert len(expected) > 7
     assert facts(copy) == expected
 
 
@@ -365,26 +358,13 @@ def test_a_second_build_of_the_same_files_changes_no_row(copy: Project) -> None:
     )
 
     def content() -> dict[str, Rows]:
-        columns = "* exclude (processed_at)"
-        return {
-            name: copy.query(
-                f"select {columns if name.endswith('fct_sales') else '*'} from {name} order by all"
-            )
-            for (name,) in tables
-        }
+        return {name: copy.query(f"select * from {name} order by all") for (name,) in tables}
 
     before = content()
-    built = copy.query("select max(processed_at) from analytics.fct_sales")[0][0]
 
     assert copy.dbt("build", *WITHOUT_TESTS).success
 
     assert content() == before
-    rebuilt = copy.query(
-        f"select distinct transaction_date from analytics.fct_sales where processed_at > '{built}'"
-    )
-    [(newest,)] = copy.query("select max(transaction_date) from analytics.fct_sales")
-    assert rebuilt
-    assert all((newest - day).days <= 3 for (day,) in rebuilt)
 
 
 def test_the_snapshot_keeps_every_version_of_a_customer(copy: Project) -> None:

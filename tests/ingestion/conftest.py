@@ -9,6 +9,7 @@ import pytest
 from openpyxl import Workbook
 
 from include.ingestion.datasets import DATASETS
+from include.ingestion.errors import IngestionError
 from include.ingestion.loader import LoadResult, ingest
 from include.warehouse.duckdb import DuckDBWarehouse
 
@@ -36,6 +37,14 @@ class Shop:
     def ingest(self, dataset: str = "customers") -> list[LoadResult]:
         """Load the data set from the folder."""
         return ingest(self.warehouse, str(self.folder), dataset)
+
+    def complaint(self, dataset: str = "customers") -> str | None:
+        """Load the data set from the folder and return what ingestion says against it."""
+        try:
+            self.ingest(dataset)
+        except IngestionError as error:
+            return str(error)
+        return None
 
     def query(self, sql: str) -> Rows:
         """Return the rows of one statement."""

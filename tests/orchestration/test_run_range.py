@@ -36,10 +36,10 @@ def rendered(
     return {name: environment.from_string(text).render(context) for name, text in templates.items()}
 
 
-def test_backfill_rebuilds_its_interval() -> None:
+def test_backfill_compares_its_interval_and_leaves_the_present_alone() -> None:
     found = rendered(DagRunType.BACKFILL_JOB, NOTHING, DAY)
     assert (found["start_date"], found["end_date"]) == ("2019-01-05", "2019-01-06")
-    assert found["as_of_date"] == "2019-01-06"
+    assert not found["as_of_date"]
 
 
 @pytest.mark.parametrize("interval", [DAY, {}], ids=["with a logical date", "without a logical date"])

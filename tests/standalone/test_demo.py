@@ -57,7 +57,13 @@ def warehouse(tmp_path: Path) -> Path:
             create table raw.customers as from range(3);
             create table raw.load_ledger as from range(9);
             create table staging.stg_customers as from range(3);
-            create view staging.quarantine_online_sales as from range(1);
+            create view staging.quarantine as from range(4);
+            create view staging.rejected_rows_by_rule as
+            select * from (values
+                ('discount_coupon', 'month is no month', 1, 0.00::decimal(38, 2), false),
+                ('online_sales', 'the same line', 2, 5000.00::decimal(38, 2), true),
+                ('online_sales', 'quantity is too large', 1, 1200.50::decimal(38, 2), false)
+            ) as t(dataset, reject_rule, row_count, gross_amount, is_repeated);
             create table snapshots.customer_snapshot as from range(4);
             create table analytics.fct_orders as from range(1);
             create table analytics.fct_sales as
@@ -86,7 +92,7 @@ def test_the_summary_counts_rows_money_and_this_runs_tests(warehouse: Path) -> N
 
     assert summary.rows == {
         "raw.customers": 3,
-        "staging.quarantine_online_sales": 1,
+        "staging.quarantine": 4,
         "analytics.fct_orders": 1,
         "analytics.fct_sales": 2,
         "snapshots.customer_snapshot": 4,
@@ -103,6 +109,11 @@ def test_money_is_shown_with_separators_and_two_decimals(warehouse: Path) -> Non
 
     assert "Revenue (net sales) 1,234.56" in lines
     assert "Discount 20.00" in lines
+    assert [line for line in lines if "online_sales: " in line or "discount_coupon: " in line] == [
+        "online_sales: quantity is too large 1 1,200.50",
+        "discount_coupon: month is no month 1 0.00",
+        "online_sales: the same line (nothing is lost) 2 5,000.00",
+    ]
     assert "ingest 3.2" in lines
     assert "Tests: 2 passed, 1 warned, 0 failed" in lines
 

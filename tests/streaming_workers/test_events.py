@@ -64,3 +64,11 @@ def test_a_price_that_no_warehouse_could_type_is_neither_written_nor_taken(numbe
     message = before + number.encode() + after
     with pytest.raises(InvalidEventError):
         parse_event(STREAMS[PRICES_TOPIC], message, 10_000)
+
+
+@pytest.mark.parametrize("moment", ["0001-01-01T00:00:00Z", "1970-01-01T00:00:00Z", "1999-12-31T23:59:59Z"])
+def test_a_time_of_no_plausible_year_is_neither_written_nor_taken(moment: str) -> None:
+    with pytest.raises(ValidationError, match="observed_at"):
+        BitcoinPrice.model_validate_json(price(1, observed_at=moment).value or b"")
+    with pytest.raises(InvalidEventError, match="observed_at"):
+        parse_event(STREAMS[PRICES_TOPIC], price(1, observed_at=moment).value, 10_000)

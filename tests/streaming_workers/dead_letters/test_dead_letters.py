@@ -31,6 +31,7 @@ POISON = {
     "a missing field": (Message(b'{"event_id": "a"}', b"key"), "coin: Field required"),
     "a time without zone": (price(1, observed_at="2025-01-01T00:00:00"), "observed_at"),
     "a time that is no date in UTC": (price(1, observed_at="0001-01-01T00:00:00+14:00"), "observed_at"),
+    "a time before any price": (price(1, observed_at="1999-12-31T23:59:59Z"), "observed_at"),
     "a constant that JSON has not": (Message((price(1).value or b"")[:-1] + b', "x": NaN}'), "NaN"),
     "too long": (price(1, 300_000), "300000 bytes, more than the 262144"),
     "far too long": (price(1, 1_000_000), "1000000 bytes"),

@@ -130,6 +130,7 @@ def test_an_article_keeps_its_id_until_its_address_or_time_changes() -> None:
         ('{"usd": 1, "last_updated_at": "now"}', "bad_observed_at"),
         ('{"usd": 1, "last_updated_at": 1711356300000}', "bad_observed_at"),
         ('{"usd": 1, "last_updated_at": -5}', "bad_observed_at"),
+        ('{"usd": 1, "last_updated_at": 1}', "old_observed_at"),
         ('{"usd": 1, "last_updated_at": 4102444800}', "future_observed_at"),
         ("null", "missing_coin"),
         ("[]", "missing_coin"),
@@ -164,6 +165,9 @@ def test_a_quote_that_is_no_price_is_rejected_and_the_other_coins_stay(quote: st
         ({"publishedAt": "yesterday"}, "bad_published_at"),
         ({"publishedAt": "2026-01-02T03:04:05"}, "bad_published_at"),
         ({"publishedAt": "9999-12-31T23:59:59-23:00"}, "bad_published_at"),
+        ({"publishedAt": "1970-01-01T00:00:00Z"}, "old_published_at"),
+        ({"publishedAt": "1999-12-31T23:59:59Z"}, "old_published_at"),
+        ({"publishedAt": "0001-01-01T00:00:00Z"}, "old_published_at"),
     ],
 )
 def test_a_half_empty_article_is_rejected_and_the_others_stay(changes: dict[str, Any], reason: str) -> None:

@@ -1,7 +1,7 @@
-{# Rank of a raw row among those with the same key: 1, which counts, is the newest load's first row in its file. #}
-{% macro deduplication_rank(columns, relation='typed') -%}
+{# Which copy of a key a raw row is: 1 for the one that counts, of the newest load and the first in its file. #}
+{% macro deduplication_rank(columns) -%}
     row_number() over (
         partition by {{ columns | join(', ') }}
-        order by {{ relation }}._loaded_at desc, {{ relation }}._source_file asc, {{ relation }}._source_row asc
+        order by _loaded_at desc, _source_file asc, _source_row asc
     )
 {%- endmacro %}

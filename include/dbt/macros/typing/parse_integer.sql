@@ -1,7 +1,10 @@
-{# A whole number from text: 12 and 12.0; null for 12.5, which a cast to an integer would round. #}
+{# A whole number within a bigint: a sign, digits, `.0`. A plain cast takes 1E2 for 100, 2019_0001 for 20190001. #}
 {% macro parse_integer(column) -%}
+    {%- set digits = "split_part(trim(" ~ column ~ "), '.', 1)" -%}
     case
-        when {{ parse_decimal(column) }} = round({{ parse_decimal(column) }}, 0)
-            then cast({{ parse_decimal(column) }} as bigint)
+        when
+            {{ matches_pattern('trim(' ~ column ~ ')', "'^[+-]?[0-9]+([.]0+)?$'") }}
+            and {{ dbt.safe_cast(digits, 'decimal(38, 0)') }} between -9223372036854775808 and 9223372036854775807
+            then {{ dbt.safe_cast(digits, 'bigint') }}
     end
 {%- endmacro %}

@@ -3,6 +3,7 @@ with
 customers as (
 
     select * from {{ ref('dim_customer') }}
+    where customer_id != {{ unknown_customer_id() }}
 
 ),
 
@@ -15,12 +16,6 @@ orders as (
 sales as (
 
     select * from {{ ref('fct_sales') }}
-
-),
-
-products as (
-
-    select * from {{ ref('dim_products') }}
 
 ),
 
@@ -37,6 +32,7 @@ order_behaviour as (
     select
         orders.customer_id,
         count(*) as frequency,
+        count(distinct orders.order_date) as purchase_days,
         sum(orders.net_sales_amount) as monetary,
         sum(orders.gross_sales_amount) as gross_sales_amount,
         sum(orders.discount_amount) as discount_amount,
@@ -57,11 +53,9 @@ breadth as (
 
     select
         sales.customer_id,
-        count(distinct products.category) as category_count
+        count(distinct sales.category) as category_count
 
     from sales
-
-    inner join products on sales.product_sku = products.product_sku
 
     cross join as_of
 
@@ -90,6 +84,11 @@ select
     cast(order_behaviour.discount_amount / nullif(order_behaviour.gross_sales_amount, 0) as decimal(9, 4))
         as discount_share,
     cast(coalesce(breadth.category_count, 0) as bigint) as category_count,
+    cast(coalesce(order_behaviour.purchase_days, 0) as bigint) as purchase_days,
+    cast(
+        {{ dbt.datediff('order_behaviour.first_order_date', 'order_behaviour.last_order_date', 'day') }} * 1.0
+        / nullif(order_behaviour.purchase_days - 1, 0) as decimal(9, 2)
+    ) as average_gap_days,
     customers.customer_tenure_months
 
 from customers

@@ -1,22 +1,30 @@
-{# Stops the build where more than `max_share` of the rows were rejected: then the file is wrong, not a row.
+{# Stops the build where more of the rows were rejected than the var `limit_var` allows, or more of `value_column`, where
+   the model has one: then the file is broken, not a row. Rows that only repeat others do not count.
    It fails with a sentence instead of rows, since that is what a task's log and the demo show. #}
-{% test rejected_share_within_limit(model, max_share=none) %}
+{% test rejected_share_within_limit(model, limit_var='max_rejected_share', value_column=none) %}
 
-{%- set limit = max_share if max_share is not none else var('max_rejected_share') %}
+{%- set value = 'coalesce(' ~ value_column ~ ', 0)' if value_column else '0' %}
 {%- set over_limit %}
 select
     count(*) as row_count,
     count(reject_reason) as rejected_count,
+    sum({{ value }}) as row_value,
+    sum(case when reject_reason is not null then {{ value }} else 0 end) as rejected_value,
     min(reject_reason) as example
 from {{ model }}
-having count(reject_reason) > {{ limit }} * count(*)
+where not is_repeated
+having
+    count(reject_reason) > {{ var(limit_var) }} * count(*)
+    or sum(case when reject_reason is not null then {{ value }} else 0 end) > {{ var(limit_var) }} * sum({{ value }})
 {%- endset %}
 
 {%- if execute and flags.WHICH in ('build', 'test') %}
-    {%- for row in run_query(over_limit).rows %}
+    {%- for rows, rejected, total, at_risk, example in run_query(over_limit).rows %}
         {%- do exceptions.raise_compiler_error(
-            row[1] ~ ' of ' ~ row[0] ~ ' rows of ' ~ model ~ ' are rejected, more than max_rejected_share = ' ~ limit
-            ~ ' allows; for example ' ~ row[2] ~ '. Its column reject_reason names all.') %}
+            rejected ~ ' of ' ~ rows ~ ' rows of ' ~ model ~ ' are rejected, more than ' ~ limit_var ~ ' = '
+            ~ var(limit_var) ~ ' allows; for example ' ~ example
+            ~ ('. They are worth ' ~ at_risk ~ ' of ' ~ total ~ ' gross' if value_column else '')
+            ~ '. Its column reject_reason names all.') %}
     {%- endfor %}
 {%- endif %}
 

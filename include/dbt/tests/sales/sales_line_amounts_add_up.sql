@@ -1,16 +1,17 @@
--- Line by line, exactly: net = gross - discount; GST is the category's rate on net; total = net + GST + delivery.
+-- Line by line, exactly: the discount is the line's rate on gross, and only a used coupon gives one; net = gross -
+-- discount; GST is the line's rate on net; total = net + GST + delivery.
 select
-    sales.sales_line_id,
-    sales.gross_sales_amount,
-    sales.discount_amount,
-    sales.net_sales_amount,
-    sales.gst_amount,
-    sales.delivery_amount,
-    sales.total_amount
-from {{ ref('fct_sales') }} as sales
-inner join {{ ref('dim_products') }} as products on sales.product_sku = products.product_sku
+    sales_line_id,
+    gross_sales_amount,
+    discount_amount,
+    net_sales_amount,
+    gst_amount,
+    delivery_amount,
+    total_amount
+from {{ ref('fct_sales') }}
 where
-    sales.net_sales_amount != sales.gross_sales_amount - sales.discount_amount
-    or sales.total_amount != sales.net_sales_amount + sales.gst_amount + sales.delivery_amount
-    or sales.gst_amount != round(sales.net_sales_amount * products.gst_rate, 2)
-    or (sales.coupon_status != 'Used' and sales.discount_amount != 0)
+    net_sales_amount != gross_sales_amount - discount_amount
+    or total_amount != net_sales_amount + gst_amount + delivery_amount
+    or discount_amount != {{ money('gross_sales_amount * discount_rate') }}
+    or gst_amount != {{ money('net_sales_amount * gst_rate') }}
+    or (coupon_status != 'Used' and (discount_rate != 0 or coupon_code is not null))

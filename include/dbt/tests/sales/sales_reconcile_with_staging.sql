@@ -1,5 +1,6 @@
--- Vertical reconciliation: on every day that fct_sales holds, its lines and totals are those that staging gives now.
--- A difference means that an incremental run missed a change: rebuild with --full-refresh.
+-- Vertical reconciliation: day by day, the lines and totals of fct_sales are those of staging today. Without a range no
+-- day may be missing or too many; with one only its days are judged, since the others wait for a run of their own.
+-- A difference means that a run did not see a change: rebuild with --full-refresh.
 with
 
 expected as (
@@ -11,6 +12,8 @@ expected as (
         cast(sum(total_amount) as decimal(18, 2)) as total_amount
 
     from {{ ref('int_sales_priced') }}
+
+    where {{ in_range('transaction_date') }}
 
     group by transaction_date
 
@@ -26,18 +29,20 @@ found as (
 
     from {{ ref('fct_sales') }}
 
+    where {{ in_range('transaction_date') }}
+
     group by transaction_date
 
 )
 
 select
-    found.transaction_date,
+    coalesce(found.transaction_date, expected.transaction_date) as transaction_date,
     found.line_count,
     expected.line_count as staged_line_count,
     found.total_amount,
     expected.total_amount as staged_total_amount
 from found
-left join expected on found.transaction_date = expected.transaction_date
+full outer join expected on found.transaction_date = expected.transaction_date
 where
     found.line_count is distinct from expected.line_count
     or found.gross_sales_amount is distinct from expected.gross_sales_amount

@@ -34,21 +34,58 @@ purchases as (
 
     group by sales.customer_id
 
+),
+
+-- Of whom the files tell nothing: there only if a sale needs it.
+unknown_customer as (
+
+    select
+        customer_id,
+        cast(null as varchar) as gender,
+        cast(null as varchar) as location,
+        cast(null as bigint) as customer_tenure_months
+
+    from sales
+
+    where customer_id = {{ unknown_customer_id() }}
+
+    group by customer_id
+
+),
+
+described as (
+
+    select
+        customer_id,
+        gender,
+        location,
+        customer_tenure_months
+
+    from customers
+
+    union all
+
+    select * from unknown_customer
+
 )
 
 select
-    customers.customer_id,
-    customers.gender,
-    customers.location,
-    customers.customer_tenure_months,
-    {{ tenure_segment('customers.customer_tenure_months') }} as customer_segment,
-    cast(round(customers.customer_tenure_months / 12.0, 2) as decimal(9, 2)) as customer_tenure_years,
+    described.customer_id,
+    described.gender,
+    described.location,
+    described.customer_tenure_months,
+    coalesce({{ tenure_segment('described.customer_tenure_months') }}, 'Unknown Customer') as customer_segment,
+    cast(round(described.customer_tenure_months / 12.0, 2) as decimal(9, 2)) as customer_tenure_years,
     purchases.first_purchase_date,
     purchases.last_purchase_date,
     {{ dbt.datediff('purchases.last_purchase_date', 'as_of.as_of_date', 'day') }} as days_since_last_purchase
 
-from customers
+from described
 
 cross join as_of
 
-left join purchases on customers.customer_id = purchases.customer_id
+left join purchases
+    on
+        described.customer_id = purchases.customer_id
+        -- Unknown customers are many: they have no first purchase.
+        and described.customer_id != {{ unknown_customer_id() }}

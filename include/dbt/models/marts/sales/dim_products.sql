@@ -18,16 +18,17 @@ product_groups as (
 
 ),
 
--- A product's name and category are those of its newest sale.
+-- The newest sale tells a product's present name, category and tax rate.
 ranked as (
 
     select
         product_sku,
         product_name,
         category,
+        transaction_date,
         row_number() over (
             partition by product_sku
-            order by transaction_date desc, transaction_id desc
+            order by transaction_date desc, transaction_id desc, line_number desc
         ) as recency_number
 
     from sales
@@ -43,7 +44,11 @@ select
 
 from ranked
 
-inner join taxes on ranked.category = taxes.category
+inner join taxes
+    on
+        ranked.category = taxes.category
+        and ranked.transaction_date >= taxes.valid_from
+        and ranked.transaction_date < taxes.valid_to
 
 left join product_groups on ranked.category = product_groups.category
 

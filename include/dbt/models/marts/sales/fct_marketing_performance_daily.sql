@@ -18,34 +18,18 @@ orders as (
 
 ),
 
-first_orders as (
-
-    select
-        customer_id,
-        min(order_date) as first_order_date
-
-    from orders
-
-    group by customer_id
-
-),
-
 daily_orders as (
 
     select
-        orders.order_date,
+        order_date,
         count(*) as order_count,
-        count(distinct case when orders.order_date = first_orders.first_order_date then orders.customer_id end)
-            as new_customer_count,
-        count(distinct case when orders.order_date > first_orders.first_order_date then orders.customer_id end)
-            as returning_customer_count,
-        sum(orders.net_sales_amount) as revenue_amount
+        count(distinct case when purchase_day_number = 1 then customer_id end) as first_seen_customer_count,
+        count(distinct case when purchase_day_number > 1 then customer_id end) as returning_customer_count,
+        sum(net_sales_amount) as revenue_amount
 
     from orders
 
-    inner join first_orders on orders.customer_id = first_orders.customer_id
-
-    group by orders.order_date
+    group by order_date
 
 ),
 
@@ -56,7 +40,7 @@ joined as (
         coalesce(spend.offline_spend_amount, 0) as offline_spend_amount,
         coalesce(spend.online_spend_amount, 0) as online_spend_amount,
         coalesce(daily_orders.order_count, 0) as order_count,
-        coalesce(daily_orders.new_customer_count, 0) as new_customer_count,
+        coalesce(daily_orders.first_seen_customer_count, 0) as first_seen_customer_count,
         coalesce(daily_orders.returning_customer_count, 0) as returning_customer_count,
         coalesce(daily_orders.revenue_amount, 0) as revenue_amount
 
@@ -74,7 +58,7 @@ select
     cast(online_spend_amount as decimal(18, 2)) as online_spend_amount,
     cast(offline_spend_amount + online_spend_amount as decimal(18, 2)) as total_spend_amount,
     cast(order_count as bigint) as order_count,
-    cast(new_customer_count as bigint) as new_customer_count,
+    cast(first_seen_customer_count as bigint) as first_seen_customer_count,
     cast(returning_customer_count as bigint) as returning_customer_count,
     cast(revenue_amount as decimal(18, 2)) as revenue_amount,
     cast(revenue_amount / nullif(offline_spend_amount + online_spend_amount, 0) as decimal(18, 4))

@@ -8,7 +8,10 @@ with
         '{{ dataset }}' as dataset,
         source_file,
         source_row,
+        reject_rule,
         reject_reason,
+        is_repeated,
+        {{ 'gross_sales_amount' if dataset == 'online_sales' else 'cast(null as decimal(18, 2))' }} as gross_amount,
         raw_row,
         loaded_at
 

@@ -4,21 +4,25 @@ source as (
 
     select * from {{ ref('base_discount_coupon') }}
 
+    where reject_reason is null
+
 ),
 
-renamed as (
+periods as (
 
-    select
-        month_number,
-        category,
-        coupon_code,
-        discount_rate,
-        loaded_at
-
-    from source
-
-    where reject_reason is null
+    {{ rates_by_period('source', ['category', 'month_number']) }}
 
 )
 
-select * from renamed
+select
+    month_number,
+    category,
+    coupon_code,
+    discount_rate,
+    valid_from,
+    valid_to,
+    loaded_at
+
+from periods
+
+where rate_rank = 1

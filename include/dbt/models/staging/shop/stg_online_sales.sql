@@ -10,7 +10,10 @@ renamed as (
 
     select
         transaction_id,
+        transaction_occurrence,
+        line_number,
         customer_id,
+        source_customer_id,
         transaction_date,
         product_sku,
         product_name,

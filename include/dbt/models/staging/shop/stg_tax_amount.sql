@@ -4,19 +4,45 @@ source as (
 
     select * from {{ ref('base_tax_amount') }}
 
+    where reject_reason is null
+
 ),
 
-renamed as (
+-- Several rows of a category may spell it in several ways: the newest file's first row shows.
+spelled as (
 
     select
-        category,
+        category_key,
         gst_rate,
-        loaded_at
+        rate_scope,
+        starts_on,
+        ends_before,
+        source_file,
+        source_row,
+        loaded_at,
+        first_value(category) over (
+            partition by category_key
+            order by loaded_at desc, source_file asc, source_row asc
+            rows between unbounded preceding and unbounded following
+        ) as category
 
     from source
 
-    where reject_reason is null
+),
+
+periods as (
+
+    {{ rates_by_period('spelled', ['category_key']) }}
 
 )
 
-select * from renamed
+select
+    category,
+    gst_rate,
+    valid_from,
+    valid_to,
+    loaded_at
+
+from periods
+
+where rate_rank = 1

@@ -1,5 +1,10 @@
 {{ config(materialized='table') }}
 
+{% set columns = [
+    'customerid', 'transaction_id', 'transaction_date', 'product_sku', 'product_description',
+    'product_category', 'quantity', 'avg_price', 'delivery_charges', 'coupon_status'
+] -%}
+
 with
 
 source as (
@@ -14,9 +19,15 @@ customers as (
 
 ),
 
-categories as (
+taxes as (
 
-    select category from {{ ref('stg_tax_amount') }}
+    select * from {{ ref('stg_tax_amount') }}
+
+),
+
+day_first_files as (
+
+    {{ day_first_files('source', 'transaction_date') }}
 
 ),
 
@@ -25,84 +36,194 @@ typed as (
     select
         *,
         {{ parse_integer('transaction_id') }} as transaction_number,
-        {{ parse_integer('customerid') }} as customer_id,
+        {{ parse_integer('customerid') }} as source_customer_id,
+        {{ text_value('customerid') }} as customer_text,
         {{ parse_date('transaction_date') }} as transaction_day,
-        {{ clean_text('product_sku') }} as sku,
-        {{ clean_text('product_category') }} as category,
-        {{ parse_integer('quantity') }} as quantity_count,
-        {{ parse_decimal('avg_price') }} as price,
-        {{ parse_decimal('delivery_charges') }} as delivery,
-        lower({{ clean_text('coupon_status') }}) as coupon_status_key
+        {{ text_value('product_sku') }} as sku,
+        {{ category_name('product_category') }} as category_as_delivered,
+        {{ parse_integer('quantity') }} as quantity_number,
+        {{ parse_decimal('avg_price', var('max_price')) }} as price,
+        {{ parse_decimal('delivery_charges', var('max_delivery_charge')) }} as delivery,
+        coalesce(lower({{ squeeze_blanks(text_value('coupon_status')) }}), 'unknown') as coupon_status_key
 
     from source
 
 ),
 
-ranked as (
+matched as (
 
     select
         typed.*,
         customers.customer_id is not null as is_known_customer,
-        categories.category is not null as is_known_category,
-        {{ deduplication_rank(['typed.transaction_number', 'typed.sku']) }} as deduplication_rank
+        taxes.category,
+        day_first_files.day_first_date,
+        case
+            when typed.quantity_number between 1 and {{ var('max_quantity') }}
+                then {{ money('typed.quantity_number * typed.price') }}
+        end as gross_amount
 
     from typed
 
-    left join customers on typed.customer_id = customers.customer_id
+    left join customers on typed.source_customer_id = customers.customer_id
 
-    left join categories on typed.category = categories.category
+    left join taxes
+        on
+            lower(typed.category_as_delivered) = lower(taxes.category)
+            and typed.transaction_day >= taxes.valid_from
+            and typed.transaction_day < taxes.valid_to
+
+    left join day_first_files on typed._load_id = day_first_files._load_id
+
+),
+
+judged as (
+
+    select
+        *,
+        case
+            when transaction_number is null
+                then 'transaction_id is not a whole number'
+            when source_customer_id is null and customer_text is not null
+                then 'customerid is not a whole number'
+            when day_first_date is not null and {{ reads_two_ways('transaction_date') }}
+                then 'transaction_date can be read in two ways'
+            when transaction_day is null or {{ is_impossible_date('transaction_day') }}
+                then 'transaction_date is not a possible date'
+            when sku is null
+                then 'product_sku is empty'
+            when category is null
+                then 'product_category has no tax rate'
+            when quantity_number is null or quantity_number <= 0
+                then 'quantity is not a positive whole number'
+            when quantity_number > {{ var('max_quantity') }}
+                then 'quantity is above max_quantity = {{ var('max_quantity') }}'
+            when price is null
+                then 'avg_price is not an amount up to max_price = {{ var('max_price') }}'
+            when delivery is null
+                then 'delivery_charges is not an amount up to max_delivery_charge = {{ var('max_delivery_charge') }}'
+            when coupon_status_key not in ('used', 'clicked', 'not used', 'unknown')
+                then 'coupon_status is not Used, Clicked or Not Used'
+        end as unusable_rule
+
+    from matched
+
+),
+
+-- Rows that cannot be used stand apart in every window: they neither hide a good row nor move its number.
+ranked as (
+
+    select
+        *,
+        first_value(_source_file) over (
+            partition by unusable_rule, transaction_number, sku, transaction_day
+            order by _loaded_at desc, _source_file asc
+            rows between unbounded preceding and unbounded following
+        ) as newest_file,
+        {{ newest_file_rank(['unusable_rule', 'transaction_number', 'sku', 'transaction_day']) }} as newest_file_rank,
+        min(_source_row) over (
+            partition by
+                unusable_rule, transaction_number, sku, transaction_day, _loaded_at, _source_file, source_customer_id,
+                category, quantity_number, price, delivery, coupon_status_key
+        ) as first_same_row,
+        case
+            when
+                {{ dbt.datediff(
+                    'lag(transaction_day) over (partition by unusable_rule, transaction_number order by transaction_day)',
+                    'transaction_day', 'day'
+                ) }} > {{ var('reused_transaction_gap_days') }}
+                then 1
+            else 0
+        end as is_after_gap
+
+    from judged
+
+),
+
+ruled as (
+
+    select
+        *,
+        cast(1 + sum(is_after_gap) over (
+            partition by unusable_rule, transaction_number
+            order by transaction_day
+            range between unbounded preceding and current row
+        ) as integer) as transaction_occurrence,
+        case
+            when unusable_rule is not null then unusable_rule
+            when newest_file_rank > 1 then 'transaction_id has this product and day in a newer file too'
+            when first_same_row < _source_row then 'transaction_id has the same line before'
+        end as reject_rule,
+        case
+            when unusable_rule = 'product_category has no tax rate' then 'on ' || cast(transaction_day as varchar)
+            when unusable_rule = 'transaction_date can be read in two ways'
+                then 'its file holds ' || {{ quoted('day_first_date') }}
+            when unusable_rule is not null then null
+            when newest_file_rank > 1 then newest_file
+            when first_same_row < _source_row then 'it is the same line as row ' || cast(first_same_row as varchar)
+        end as reject_detail
+
+    from ranked
+
+),
+
+numbered as (
+
+    select
+        *,
+        cast(row_number() over (
+            partition by reject_rule, transaction_number, transaction_occurrence, sku
+            order by
+                transaction_day, source_customer_id, price, quantity_number, coupon_status_key, delivery, category
+        ) as integer) as line_number
+
+    from ruled
 
 )
 
 select
     transaction_number as transaction_id,
-    customer_id,
+    transaction_occurrence,
+    line_number,
+    case when is_known_customer then source_customer_id else {{ unknown_customer_id() }} end as customer_id,
+    source_customer_id,
     transaction_day as transaction_date,
     sku as product_sku,
-    replace(replace({{ clean_text('product_description') }}, '&quot;', '"'), '&amp;', '&') as product_name,
-    category,
-    quantity_count as quantity,
-    cast(price as decimal(18, 4)) as avg_price,
+    replace(replace({{ text_value('product_description') }}, '&quot;', '"'), '&amp;', '&') as product_name,
+    coalesce(category, category_as_delivered) as category,
+    quantity_number as quantity,
+    price as avg_price,
     {{ money('delivery') }} as delivery_charge_amount,
     case coupon_status_key
         when 'used' then 'Used'
         when 'clicked' then 'Clicked'
         when 'not used' then 'Not Used'
+        when 'unknown' then 'Unknown'
     end as coupon_status,
+    gross_amount as gross_sales_amount,
     case
-        when transaction_number is null
-            then 'transaction_id ' || {{ quoted('transaction_id') }} || ' is not a whole number'
-        when customer_id is null
-            then 'customerid ' || {{ quoted('customerid') }} || ' is not a whole number'
-        when not is_known_customer
-            then 'customerid ' || {{ quoted('customerid') }} || ' is not among the customers'
-        when transaction_day is null or {{ is_impossible_date('transaction_day') }}
-            then 'transaction_date ' || {{ quoted('transaction_date') }} || ' is not a possible date'
-        when sku is null
-            then 'product_sku is empty'
-        when not is_known_category
-            then 'product_category ' || {{ quoted('product_category') }} || ' has no tax rate'
-        when quantity_count is null or quantity_count <= 0
-            then 'quantity ' || {{ quoted('quantity') }} || ' is not a positive whole number'
-        when price is null or price < 0
-            then 'avg_price ' || {{ quoted('avg_price') }} || ' is not an amount'
-        when delivery is null or delivery < 0
-            then 'delivery_charges ' || {{ quoted('delivery_charges') }} || ' is not an amount'
-        when coupon_status_key is null or coupon_status_key not in ('used', 'clicked', 'not used')
-            then 'coupon_status ' || {{ quoted('coupon_status') }} || ' is not Used, Clicked or Not Used'
-        when deduplication_rank > 1
-            then 'transaction_id ' || {{ quoted('transaction_id') }} || ' and product_sku '
-                || {{ quoted('product_sku') }} || ' occur more than once'
-    end as reject_reason,
-    case
-        when reject_reason is not null
-            then {{ row_as_json([
-                'customerid', 'transaction_id', 'transaction_date', 'product_sku', 'product_description',
-                'product_category', 'quantity', 'avg_price', 'delivery_charges', 'coupon_status'
-            ]) }}
-    end as raw_row,
+        when reject_rule is null
+            then
+                nullif(
+                    case
+                        when coupon_status_key = 'unknown' then 'coupon_status is empty, so no discount is given. '
+                        else ''
+                    end
+                    || case
+                        when gross_amount > {{ var('max_transaction_amount') }}
+                            then
+                                'its gross amount of ' || cast(gross_amount as varchar)
+                                || ' is above max_transaction_amount = {{ var('max_transaction_amount') }}. '
+                        else ''
+                    end,
+                    ''
+                )
+    end as warning,
+    reject_rule,
+    {{ reject_reason(columns) }} as reject_reason,
+    coalesce(unusable_rule is null and reject_rule is not null, false) as is_repeated,
+    case when reject_rule is not null then {{ row_as_json(columns) }} end as raw_row,
     _source_file as source_file,
     _source_row as source_row,
     _loaded_at as loaded_at
 
-from ranked
+from numbered
