@@ -39,7 +39,7 @@ async def read(topic: str) -> tuple[list[list[object]], dict[int, int]]:
         reader.assign(partitions)
         ends = await reader.end_offsets(partitions)
         await reader.seek_to_beginning(*partitions)
-        records = []
+        records: list[list[object]] = []
         while any([await reader.position(one) < end for one, end in ends.items()]):
             for batch in (await reader.getmany(timeout_ms=200)).values():
                 records.extend(map(as_list, batch))

@@ -181,7 +181,7 @@ class Stack:
         except (requests.RequestException, AirflowApiError):
             return None
 
-    def wait_until(self, condition: Callable[[], Found], what: str) -> Found:
+    def wait_until(self, condition: Callable[[], Found | None], what: str) -> Found:
         """Return the first result that is true; fails with the services' logs."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         while not (found := condition()):
