@@ -18,7 +18,7 @@ AIRFLOW_IMAGE := marketing-insight-pipeline/airflow:$(IMAGE_TAG)
 WORKERS_IMAGE := marketing-insight-pipeline/workers:$(IMAGE_TAG)
 CHECK_ENV := $(LOCAL_DIR)/check.env
 # Port 0 is any that is free: the stack of a user may run beside it.
-CHECK := AIRFLOW_PORT=0 docker compose --project-name marketing-check --env-file $(CHECK_ENV)
+CHECK = AIRFLOW_PORT=0 DATA_DIR=$(or $(DATA_DIR),$(LOCAL_DIR)/data/sample-$(SCALE)) docker compose --project-name marketing-check --env-file $(CHECK_ENV)
 ASTRO_URL = https://github.com/astronomer/astro-cli/releases/download/v$(ASTRO_VERSION)/astro_$(ASTRO_VERSION)_linux_amd64.tar.gz
 ASTRO := $(or $(shell command -v astro),$(LOCAL_DIR)/bin/astro)
 

@@ -28,11 +28,11 @@ def provide(engine: Engine, cache: Path) -> dict[str, str]:
 
 def base_images() -> set[str]:
     """Return the images that the Dockerfiles and the compose file name and that nobody here builds."""
-    froms = {
+    bases = {
         name for file in DOCKERFILES for name in re.findall(r"^FROM (\S+)", file.read_text(), re.MULTILINE)
     }
     services = services_of("simulator,scale").values()
-    return froms | {service["image"] for service in services if "build" not in service}
+    return bases | {service["image"] for service in services if "build" not in service}
 
 
 def _provide(engine: Engine, name: str, cache: Path) -> str:

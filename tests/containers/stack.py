@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import requests
 
 from include.container_secrets import filled_in
-from standalone.airflow_api import AirflowApi, AirflowApiError
+from standalone.airflow_api import UNFINISHED_RUNS, AirflowApi, AirflowApiError, RunState
 from standalone.environment import ADMIN_USER
 from tests.containers.engine import Engine
 from tests.deployment.tools import ROOT
@@ -159,18 +159,19 @@ class Stack:
         self.wait_until(back, f"{service} to come back")
 
     def run_dag(self, dag_id: str) -> str:
-        """Unpause a DAG, trigger it and return the run's id; an answer that got lost is asked for again."""
+        """Unpause a DAG once Airflow knows it, trigger it and return the run's id."""
         self.wait_until(lambda: self.asked(lambda: self.api.dag(dag_id)), f"the DAG {dag_id}")
         self.api.set_paused(dag_id, paused=False)
         return self.api.trigger(dag_id).run_id
 
     def wait_for_run(self, dag_id: str, run_id: str) -> None:
         """Return when the run has succeeded; fails with its tasks' states."""
-        ends = ("success", "failed")
-        run = self.wait_until(
-            lambda: (r := self.asked(lambda: self.api.run(dag_id, run_id))) and r.state in ends and r, dag_id
-        )
-        assert run
+
+        def ended() -> RunState | None:
+            run = self.asked(lambda: self.api.run(dag_id, run_id))
+            return run if run and run.state not in UNFINISHED_RUNS else None
+
+        run = self.wait_until(ended, f"{run_id} of {dag_id} to end")
         assert run.state == "success", (self.api.tasks(dag_id, run_id), self.logs())
 
     @staticmethod
