@@ -17,7 +17,7 @@ SIXTY_MEGABYTES = HEADER + ROW * (60_000_000 // len(ROW))
 
 
 def with_limits(monkeypatch: pytest.MonkeyPatch, **limits: int) -> None:
-    settings = Settings(**limits)
+    settings = Settings().model_copy(update=limits)
     for module in (unpacking, workbooks):
         monkeypatch.setattr(module, "get_settings", lambda: settings)
 
