@@ -58,7 +58,7 @@ def segment_retraining() -> None:
 
         register(version)
 
-    @task(pool="warehouse")
+    @task(pool="warehouse", max_active_tis_per_dag=1)
     def reseed() -> None:
         from ml.reseed import reseed
 

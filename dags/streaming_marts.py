@@ -45,7 +45,7 @@ def streaming_marts() -> None:
         from streaming_workers.gate import check_streams
         from streaming_workers.settings import KafkaSettings
 
-        return check_streams(get_warehouse(), KafkaSettings(), get_settings())
+        return check_streams(get_warehouse(role="transformer"), KafkaSettings(), get_settings())
 
     @task(pool="warehouse", outlets=[Asset("fct_bitcoin_prices_hourly")])
     def publish(**context: Any) -> None:

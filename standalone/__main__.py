@@ -12,6 +12,7 @@ import duckdb
 import typer
 from rich.console import Console
 
+from include import backup as backups
 from include.settings import Settings, get_settings
 from standalone.demo import run_demo, source_for
 from standalone.environment import (
@@ -28,13 +29,14 @@ from standalone.manifest import refresh_manifest
 from standalone.sources import make_room, recall, remember
 from standalone.stack import Stack
 from standalone.summary import render
+from standalone.upgrade import backup_before_upgrade
 
 app = typer.Typer(help="The stack on this machine.", no_args_is_help=True, pretty_exceptions_enable=False)
 console = Console(highlight=False, soft_wrap=True)
 
 GENERATED = "generated"  # DATA_DIR for the made-up shop
 # The last one: the DuckDB file is damaged, or another program has held it for minutes.
-KNOWN_FAILURES = (StandaloneError, BrokerError, duckdb.IOException)
+KNOWN_FAILURES = (StandaloneError, BrokerError, backups.BackupError, duckdb.IOException)
 
 DataDir = Annotated[
     str,
@@ -123,7 +125,20 @@ def build(data_dir: DataDir = "", scale: Scale = 1, replace: Replace = False) ->
     settings = _with_source(_in_stack_environment(), data_dir, scale, replace)
     from standalone.build import run_build  # noqa: PLC0415 (imports Airflow and dbt)
 
+    backup_before_upgrade(settings)
     console.print(render(run_build(settings, console)))
+
+
+@app.command()
+def restore(
+    name: Annotated[str, typer.Argument(help="Name of the backup; default: the newest.")] = "",
+) -> None:
+    """Put a backup in place; the stack must have stopped. What was there is kept."""
+    settings = get_settings()
+    if Stack(settings).processes.running():
+        raise StandaloneError("The stack is running. Stop it first: make down")
+    backup, before = backups.restore(settings, name)
+    console.print(f"{backup.folder.name} is restored. What was there before lies in {before}.")
 
 
 @app.command()

@@ -28,6 +28,7 @@ from standalone.environment import (
 from standalone.errors import StandaloneError
 from standalone.kafka import prepare_broker
 from standalone.processes import Command, ProcessSet, tail
+from standalone.upgrade import backup_before_upgrade
 from standalone.workers import (
     BROKER,
     feeds_environment,
@@ -80,6 +81,7 @@ class Stack:
         self._refuse_if_port_busy()
         streaming = self._prepared_streaming()
         self.settings.duckdb_path.parent.mkdir(parents=True, exist_ok=True)
+        backup_before_upgrade(self.settings)
         ensure_secrets(self.settings, self.env)
         write_env_file(self.settings)
         self._migrate_database()

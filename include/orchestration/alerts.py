@@ -176,7 +176,7 @@ def send(alert: Alert, settings: Settings | None = None) -> list[str]:
         try:
             deliver(outgoing)
         except Exception as error:  # noqa: BLE001 (a run's outcome must not depend on a mail server)
-            log.error("The alert could not be sent: %s: %s", name, _without_url(error))  # noqa: TRY400
+            log.error("The alert could not be sent: %s: %s", name, without_url(error))  # noqa: TRY400
             failed.append(name)
     return failed
 
@@ -200,7 +200,8 @@ def _channels(settings: Settings) -> Iterator[tuple[str, Callable[[Alert], None]
         yield "ALERT_EMAIL_TO", lambda alert: _mail(settings.alert_email_to, alert)
 
 
-def _is_busy(error: BaseException) -> bool:
+def is_busy(error: BaseException) -> bool:
+    """Return whether a request that failed may succeed when it is repeated."""
     if isinstance(error, requests.HTTPError):
         return error.response.status_code in BUSY
     return isinstance(error, requests.ConnectionError | requests.Timeout)
@@ -208,7 +209,7 @@ def _is_busy(error: BaseException) -> bool:
 
 # Not urllib3's own retries, which log the URL's path.
 @retry(
-    retry=retry_if_exception(_is_busy), stop=stop_after_attempt(3), wait=wait_exponential(0.25), reraise=True
+    retry=retry_if_exception(is_busy), stop=stop_after_attempt(3), wait=wait_exponential(0.25), reraise=True
 )
 def _post(url: str, payload: dict[str, Any]) -> None:
     answer = requests.post(url, json=payload, timeout=TIMEOUT_SECONDS, allow_redirects=False)
@@ -226,7 +227,7 @@ def _mail(recipients: str, alert: Alert) -> None:
         smtp.send_email_smtp(to=addresses, subject=alert.subject, html_content=body)
 
 
-def _without_url(error: Exception) -> str:
+def without_url(error: Exception) -> str:
     """Return what went wrong; an error of requests holds the URL, but for the answer's status."""
     if isinstance(error, requests.HTTPError):
         return str(error)

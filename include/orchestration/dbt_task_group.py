@@ -6,6 +6,7 @@ from airflow.sdk import Context
 from cosmos import DbtTaskGroup, ExecutionConfig, ProjectConfig, RenderConfig
 from cosmos.constants import ExecutionMode, InvocationMode, LoadMode, TestBehavior
 
+from include.dbt_with_parent import DBT_WITH_PARENT
 from include.orchestration.cosmos_watcher import (
     Operator,
     build_again_when_cleared,
@@ -34,6 +35,8 @@ RUN_VARS = {
     **AS_OF_VARS,
     "max_rejected_share": str(get_settings().max_rejected_share),
 }
+# Backfills do not count against max_active_runs, and on Snowflake the pool may have more than one slot.
+ONE_RUN_AT_A_TIME = {"max_active_tis_per_dag": 1}
 FULL_REFRESH = "{{ params.full_refresh }}"
 # The same for the streams, whose intervals are hours.
 STREAM_VARS = {
@@ -73,11 +76,13 @@ def dbt_task_group(
         execution_config=ExecutionConfig(
             execution_mode=ExecutionMode.WATCHER,
             invocation_mode=InvocationMode.SUBPROCESS,
+            dbt_executable_path=DBT_WITH_PARENT,
             setup_operator_args={
                 # Cosmos does not retry the producer: after a failure each node retries by itself.
                 "retries": 0,
                 "pre_execute": before_dbt,
                 "pool": "warehouse",
+                **ONE_RUN_AT_A_TIME,
                 # Unit tests say that the code is right: CI's work, on no warehouse's time.
                 "dbt_cmd_flags": ["--exclude-resource-type", "unit_test"],
             },
@@ -106,6 +111,7 @@ def before_dbt(context: Context) -> None:
 
 def _operator_args(dbt_vars: dict[str, str], full_refresh: str) -> dict[str, Any]:
     return {
+        **ONE_RUN_AT_A_TIME,
         "append_env": True,
         "retries": 1,
         "vars": dbt_vars,

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-# Who works: the loader writes raw files and streams, the transformer builds and reads all that follows from
-# them. On Snowflake each is a role with its own virtual warehouse.
-Role = Literal["loader", "transformer"]
+# Who works: the loader writes raw files, the streamer events, the transformer builds and reads all that
+# follows from them. On Snowflake each is a role with its own virtual warehouse.
+Role = Literal["loader", "streamer", "transformer"]
 
 
 ROW_NUMBER = "_source_row"

@@ -21,6 +21,7 @@ from include.warehouse.base import (
     Session,
     Warehouse,
 )
+from include.warehouse.duckdb_file import ensure_file
 
 log = logging.getLogger(__name__)
 
@@ -164,7 +165,7 @@ class DuckDBWarehouse(Warehouse):
     @override
     def session(self, reads: Path | None = None) -> Iterator[DuckDBSession]:
         """Waits up to `lock_timeout_seconds` while another process holds the file."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        ensure_file(self.path)
         connection = self._waiting_for_lock(self._connect, reads)
         try:
             yield DuckDBSession(connection)

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from airflow.dag_processing.dagbag import DagBag
+from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, Asset
 from airflow.sdk.bases.operator import BaseOperator
 from airflow.sdk.definitions.mappedoperator import MappedOperator
@@ -19,6 +20,7 @@ from airflow.sdk.exceptions import ParamValidationError
 from airflow.serialization.serialized_objects import DagSerialization
 from dbt.cli.main import dbtRunner
 
+from include.orchestration.heartbeat import HeartbeatNotifier
 from include.orchestration.parameters import ParametersError
 from include.settings import DBT_PROJECT_DIR, PROJECT_ROOT
 
@@ -88,6 +90,7 @@ def test_dag_runs_once_at_a_time_without_catching_up(dag: DAG) -> None:
 
 def test_dag_says_when_it_fails_or_is_late(dag: DAG) -> None:
     assert dag.has_on_failure_callback
+    assert isinstance(dag.on_success_callback, HeartbeatNotifier)
     assert dag.deadline
 
 
@@ -112,6 +115,13 @@ def test_tasks_that_write_share_the_warehouse_pool(dag: DAG) -> None:
     """DuckDB has one writer; the tasks that only watch dbt stay outside."""
     for task in dag.tasks:
         assert (task.pool == "warehouse") is _uses_warehouse(dag, task), task.task_id
+
+
+def test_no_two_runs_build_one_model_at_once(dag: DAG) -> None:
+    """Backfills do not count against max_active_runs, and the pool may have more slots on Snowflake."""
+    for task in dag.tasks:
+        if ("." in task.task_id and not isinstance(task, EmptyOperator)) or task.task_id == "reseed":
+            assert task.max_active_tis_per_dag == 1, task.task_id
 
 
 def _uses_warehouse(dag: DAG, task: BaseOperator | MappedOperator) -> bool:

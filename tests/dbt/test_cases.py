@@ -272,7 +272,8 @@ def test_a_value_that_could_be_misread_is_rejected_with_its_reason_and_worth(
         ("CustomersData.csv", 42): 'tenure_months "99999999999999999999" is not a number of months'
         " up to max_tenure_months = 1200",
     }
-    worth = dict(shop.query("select source_row, gross_amount from staging.quarantine"))
+    valued = shop.query("select source_row, gross_amount from staging.quarantine")
+    worth: dict[int, Decimal | None] = dict(valued)
     lost = expected(tmp_path / "lost", [sales()[row - 1] for row in (3, 5, 7, 13, 15, 17, 19)])
     assert {row for row, gross in worth.items() if gross is None} == {1, 9, 11, 42}
     assert sum(gross for gross in worth.values() if gross) == lost.gross

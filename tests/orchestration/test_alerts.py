@@ -126,7 +126,7 @@ def test_a_task_that_was_killed_leaves_an_alert_all_the_same(run_of: Any) -> Non
     alert = failed_run(run_of(FailedTask("fit")))
 
     assert alert.task_id == "fit"
-    assert alert.reason == "It ended without giving a reason."
+    assert "without giving a reason" in str(alert.reason)
     assert alert.url.endswith("/dags/shop/runs/r")
 
 

@@ -110,7 +110,7 @@ def test_no_row_is_lost_or_changed(upgraded: Project, known: Columns, before: di
 def test_facts_without_a_hash_are_built_once(upgraded: Project, built: dict[Any, Any]) -> None:
     """The first run replaces them, with all new columns filled; the next finds nothing to do."""
     when = "select sales_line_id, processed_at from analytics.fct_sales"
-    first = dict(upgraded.query(when))
+    first: dict[str, Any] = dict(upgraded.query(when))
     assert first.keys() == built.keys()
     assert upgraded.query("select count(*) from analytics.fct_sales where gst_rate is null") == [(0,)]
 
