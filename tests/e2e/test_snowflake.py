@@ -83,6 +83,7 @@ OTHER_TABLES = {
     "analytics.dim_datetime": "date_day",
     "analytics.fct_orders": "order_id",
     "analytics.fct_marketing_performance_daily": "date_day",
+    "analytics.fct_marketing_performance_monthly": "month_start",
 }
 VERSIONS = """
     select location, dbt_valid_to is null, dbt_is_deleted
