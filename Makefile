@@ -18,7 +18,8 @@ WAREHOUSE ?= duckdb
 AIRFLOW_IMAGE := marketing-insight-pipeline/airflow:$(IMAGE_TAG)
 WORKERS_IMAGE := marketing-insight-pipeline/workers:$(IMAGE_TAG)
 CHECK_ENV := $(LOCAL_DIR)/check.env
-CHECK := docker compose --project-name marketing-check --env-file $(CHECK_ENV)
+# Port 0 is any that is free: the stack of a user may run beside it.
+CHECK = AIRFLOW_PORT=0 DATA_DIR=$(or $(DATA_DIR),$(LOCAL_DIR)/data/sample-$(SCALE)) docker compose --project-name marketing-check --env-file $(CHECK_ENV)
 ASTRO_URL = https://github.com/astronomer/astro-cli/releases/download/v$(ASTRO_VERSION)/astro_$(ASTRO_VERSION)_linux_amd64.tar.gz
 ASTRO := $(or $(shell command -v astro),$(LOCAL_DIR)/bin/astro)
 
@@ -27,7 +28,7 @@ export LOCAL_DIR DATA_DIR REPLACE
 RUN := $(BIN)/python -m standalone
 
 .PHONY: help setup build demo up down backup restore test lint format bench soak lock manifest clean chromium promtool \
-	kafka check parse docs retention digests jars-checksums state slim secrets audit actionlint env images containers \
+	kafka check parse docs retention digests jars-checksums state slim secrets audit actionlint env images sample containers containers-test \
 	push scan sign deploy release-check release
 
 help:  ## List the commands
@@ -46,7 +47,7 @@ setup: $(VENV)/.installed manifest  ## Install everything that is pinned, under 
 manifest: $(VENV)/.installed
 	@$(RUN) manifest
 
-build: $(VENV)/.installed  ## Files in, tested tables out, no Airflow, no Kafka [DATA_DIR=path] [DUCKDB_PATH=file] [REPLACE=1]
+build: $(VENV)/.installed  ## Files in, tested tables out, no Airflow [DATA_DIR=path] [DUCKDB_PATH=file] [REPLACE=1]
 	@$(RUN) build --scale $(SCALE)
 
 demo: setup kafka  ## Run the whole product once and print a summary [DATA_DIR=path] [SCALE=n]
@@ -148,10 +149,19 @@ images:  ## Build both images (needs Docker) [IMAGE_TAG=tag] [WAREHOUSE=snowflak
 	docker build --build-arg WAREHOUSE=$(WAREHOUSE) --tag $(AIRFLOW_IMAGE) .
 	docker build --file streaming_workers/Dockerfile --tag $(WORKERS_IMAGE) .
 
-containers: $(VENV)/.installed images  ## Start the containers in a project of their own, wait until healthy, remove them
+sample: $(VENV)/.installed  ## Make the generated shop's files, in .local/data/sample-1 [SCALE=n]
+	@$(BIN)/python -m standalone.sample_data --scale $(SCALE) $(LOCAL_DIR)/data/sample-$(SCALE)
+
+containers: $(VENV)/.installed images sample  ## Start the containers in a project of their own, wait until healthy, remove them
 	@rm -f $(CHECK_ENV) && $(BIN)/python -m include.container_secrets write $(CHECK_ENV)
 	@$(CHECK) up --wait --wait-timeout 600; status=$$?; \
 		[ $$status = 0 ] || $(CHECK) logs --tail 50; $(CHECK) down --volumes; exit $$status
+
+# Not in `make test`: it takes 10 to 20 minutes, root where no engine runs, and some 6 GB in .local/containers.
+containers-test: $(VENV)/.installed  ## Run the compose file on a container engine, with faults [ARGS=what pytest takes]
+	@docker info >/dev/null 2>&1 || command -v dockerd >/dev/null || ! command -v apt-get >/dev/null || (apt-get update -qq \
+		&& apt-get install -y -qq --no-install-recommends docker.io debootstrap default-jre-headless maven >/dev/null)
+	@$(BIN)/python -m pytest -m containers -s $(ARGS) tests/containers
 
 # What was pushed, one reference by digest a line; the container driver of buildx is what makes attestations.
 PUSHED := $(LOCAL_DIR)/pushed

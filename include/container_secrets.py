@@ -51,6 +51,10 @@ SECRETS = {
     "AIRFLOW_API_SECRET_KEY": Secret(lambda: secrets.token_hex(32), shortest=16),
     "AIRFLOW_ADMIN_PASSWORD": Secret(lambda: secrets.token_urlsafe(18), shortest=12),
     "REDIS_PASSWORD": Secret(lambda: secrets.token_hex(32), shortest=16, in_a_url=True),
+    **{
+        f"KAFKA_{user}_PASSWORD": Secret(lambda: secrets.token_hex(32), shortest=16, in_a_url=True)
+        for user in ("PRODUCER", "CONSUMER", "AIRFLOW", "OPERATOR")
+    },
 }
 OF_SCALE = {"REDIS_PASSWORD"}
 EXECUTOR = "AIRFLOW_EXECUTOR"

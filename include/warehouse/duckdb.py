@@ -192,7 +192,12 @@ class DuckDBWarehouse(Warehouse):
         )
 
     def _connect(self, reads: Path | None) -> duckdb.DuckDBPyConnection:
-        connection = duckdb.connect(str(self.path))
+        try:
+            connection = duckdb.connect(str(self.path))
+        except duckdb.IOException as error:
+            # The kernel numbers a process in another container 0.
+            text = str(error).replace("held in PID 0", "held by a process of another container")
+            raise duckdb.IOException(text) from None
         if connection.execute("select current_setting('lock_configuration')").fetchall() == [(True,)]:
             return connection  # this process has the file open already, and the settings are the file's
         connection.execute("set global TimeZone = 'UTC'")

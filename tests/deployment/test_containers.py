@@ -52,6 +52,7 @@ ALWAYS = {
     "dag-processor",
     "triggerer",
     "kafka",
+    "kafka-init",
     "consumer",
 }
 SCALE = {"scale-check", "redis", "airflow-worker"}
@@ -131,7 +132,8 @@ def test_the_secrets_are_judged_before_the_start(services: dict[str, Any]) -> No
 def test_env_example_names_every_variable_and_fills_in_no_secret() -> None:
     example = (ROOT / ".env.example").read_text()
     values = dict(re.findall(r"^#?([A-Z_]+)=(.*)$", example, re.MULTILINE))
-    interpolated = set(re.findall(r"(?<!\$)\$\{([A-Z_]+)", COMPOSE_TEXT))
+    interpolated = set(re.findall(r"environment: ([A-Z_]+)\}", COMPOSE_TEXT))
+    interpolated |= set(re.findall(r"(?<!\$)\$\{([A-Z_]+)", COMPOSE_TEXT))
     passed_on = set(re.findall(r"^ +([A-Z_]+):$", COMPOSE_TEXT, re.MULTILINE))
     assert set(values) == interpolated | passed_on | OF_COMPOSE
     assert set(re.findall(r"^([A-Z_]+)=$", example, re.MULTILINE)) == SECRETS.keys()
@@ -200,13 +202,133 @@ def test_only_what_has_pages_is_reachable_and_only_from_this_machine(services: d
     assert ports == {("api-server", "127.0.0.1"), ("grafana", "127.0.0.1")}
 
 
+def test_a_service_is_in_the_networks_of_what_it_talks_to_and_no_others(services: dict[str, Any]) -> None:
+    """A producer that is taken over reaches no database; a database reaches nothing beyond its network."""
+    networks = {name: set(service.get("networks", {})) for name, service in services.items()}
+    components = {"api-server", "scheduler", "dag-processor", "triggerer", "airflow-worker"}
+    members = {
+        "airflow": {*components, "prometheus"},
+        "database": {"postgres", "airflow-init", *components},
+        "queue": {"redis", "scheduler", "airflow-worker"},
+        "broker": {"kafka", "producer", "producer-live", "consumer", "scheduler", "airflow-worker"},
+        "feeds": {"simulator", "producer", "producer-live"},
+        "metrics": {"prometheus", "grafana", "producer", "producer-live", "consumer"},
+        "warehouse": {"consumer"},
+    }
+    assert {name: {s for s, its in networks.items() if name in its} for name in members} == members
+    assert {name for its in networks.values() for name in its} == members.keys()
+    file = yaml.safe_load(COMPOSE_TEXT)["networks"]
+    assert {name for name, options in file.items() if options} == {"database", "queue", "broker"}
+    assert all(file[name] == {"internal": True} for name in ("database", "queue", "broker"))
+
+
+def test_each_client_of_the_broker_has_a_login_of_its_own(services: dict[str, Any]) -> None:
+    """And sees no other's; `kafka-init`, which makes them, has no network but the broker's own loopback."""
+    users = {
+        "producer": "producer",
+        "producer-live": "producer",
+        "consumer": "consumer",
+        **dict.fromkeys(("scheduler", "api-server", "airflow-worker"), "airflow"),
+    }
+    passwords = {
+        FILLED_IN[f"KAFKA_{user}_PASSWORD"] for user in ("PRODUCER", "CONSUMER", "AIRFLOW", "OPERATOR")
+    }
+    for name, user in users.items():
+        env = services[name]["environment"]
+        assert env["KAFKA_SECURITY_PROTOCOL"] == "SASL_PLAINTEXT"
+        assert env["KAFKA_SASL_USERNAME"] == user
+        assert passwords & set(env.values()) == {FILLED_IN[f"KAFKA_{user.upper()}_PASSWORD"]}, name
+    assert services["kafka-init"]["network_mode"] == "service:kafka"
+    assert secrets_of(services)["kafka-init"] == {
+        f"kafka_{user}_password" for user in {*users.values(), "operator"}
+    }
+    assert not passwords & set(services["kafka"]["environment"].values())
+
+
+def test_the_broker_listens_without_a_login_on_its_own_loopback_only(services: dict[str, Any]) -> None:
+    env = services["kafka"]["environment"]
+    listeners = dict(one.split("://") for one in env["KAFKA_LISTENERS"].split(","))
+    protocols = dict(one.split(":") for one in env["KAFKA_LISTENER_SECURITY_PROTOCOL_MAP"].split(","))
+    assert listeners.keys() == protocols.keys()
+    open_to_all = {name for name, address in listeners.items() if not address.startswith("localhost:")}
+    assert {protocols[name] for name in open_to_all} == {"SASL_PLAINTEXT"}
+
+
+def test_a_cluster_elsewhere_has_one_login_for_all() -> None:
+    own = {"KAFKA_SECURITY_PROTOCOL": "SASL_SSL", "KAFKA_SASL_USERNAME": "me", "KAFKA_SASL_PASSWORD": "it"}
+    result = config({**FILLED_IN, **own, "COMPOSE_PROFILES": "live,scale"})
+    services = json.loads(result.stdout)["services"]
+    for name in ("producer-live", "consumer", "scheduler", "airflow-worker"):
+        env = services[name]["environment"]
+        assert {key: env[key] for key in own} == own, name
+
+
+def test_no_anonymous_volume_and_no_folder_of_roots_is_made(services: dict[str, Any]) -> None:
+    """`down` leaves an image's own volumes behind, so each of Kafka's is named or in memory."""
+    for name in ("kafka", "kafka-init"):
+        places = {*services[name]["tmpfs"], *(v["target"] for v in services[name].get("volumes", []))}
+        assert {"/etc/kafka/secrets", "/mnt/shared/config", "/var/lib/kafka/data"} <= places
+    (data,) = (v for v in services["scheduler"]["volumes"] if v["target"] == "/data")
+    assert data["bind"]["create_host_path"] is False
+    assert data["read_only"]
+
+
 def test_only_the_services_that_check_a_login_see_its_password(services: dict[str, Any]) -> None:
     with_env = {name for name, s in services.items() if "AIRFLOW_ADMIN_PASSWORD" in s.get("environment", {})}
+    with_secret = {name for name, its in secrets_of(services).items() if "airflow_admin_password" in its}
     with_file = {
         name for name, s in services.items() if "airflow-auth" in [v["source"] for v in s.get("volumes", [])]
     }
-    assert with_env == {"airflow-init", "secrets-check", "scale-check"}  # the last two have no network
+    assert with_env == {"secrets-check", "scale-check"}  # which have no network
+    assert with_secret == {"airflow-init"}
     assert with_file == {"airflow-init", "api-server"}
+
+
+def secrets_of(services: dict[str, Any]) -> dict[str, set[str]]:
+    """Return the names of the files in /run/secrets of each service."""
+    return {name: {one["source"] for one in s.get("secrets", [])} for name, s in services.items()}
+
+
+def test_a_secret_of_airflow_is_a_file_where_it_is_needed_and_nowhere_else(services: dict[str, Any]) -> None:
+    """No variable holds one, so no log, child process or `docker inspect` of a component shows it."""
+    database = {"airflow-init", "api-server", "scheduler", "dag-processor", "triggerer"}
+    needed = {
+        "postgres_password": {"postgres", "airflow-worker", *database},
+        "airflow_fernet_key": database,
+        "airflow_jwt_secret": {"api-server", "scheduler"},
+        "airflow_api_secret_key": {"api-server"},
+    }
+    found = secrets_of(services)
+    assert {name: {s for s, its in found.items() if name in its} for name in needed} == needed
+    hidden = {FILLED_IN[name.upper()] for name in (*needed, "airflow_admin_password")}
+    for name, service in services.items():
+        if not name.endswith("-check"):  # these have no network
+            text = json.dumps([service.get("environment"), service["command"]])
+            assert not [value for value in hidden if value in text], name
+
+
+@pytest.mark.parametrize(
+    ("option", "wanted"),
+    [
+        ("AIRFLOW__API__SECRET_KEY", "a-value"),
+        ("AIRFLOW__API_AUTH__JWT_SECRET", "a-value"),
+        ("AIRFLOW__CORE__FERNET_KEY", "a-value"),
+        (
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN",
+            "postgresql+psycopg2://airflow:a-value@postgres:5432/airflow",
+        ),
+    ],
+)
+def test_airflow_reads_its_secrets_from_the_files(
+    option: str, wanted: str, services: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = services["api-server"]["environment"][f"{option}_CMD"].replace("$$", "$")
+    for name in secrets_of(services)["api-server"]:
+        (tmp_path / name).write_text("a-value")
+    monkeypatch.delenv(option, raising=False)
+    monkeypatch.setenv(f"{option}_CMD", command.replace("/run/secrets/", f"{tmp_path}/"))
+    section, key = option.removeprefix("AIRFLOW__").lower().split("__")
+    assert conf.get(section, key) == wanted
 
 
 @pytest.mark.parametrize(
@@ -246,7 +368,7 @@ def test_the_scale_profile_runs_the_same_tasks_on_two_workers(services: dict[str
     """The same image, volumes and variables as the scheduler's; only the choice of executor is the user's."""
     worker, scheduler = services["airflow-worker"], services["scheduler"]
     assert worker["deploy"]["replicas"] == 2
-    for key in ("image", "volumes", "secrets"):
+    for key in ("image", "volumes"):
         assert worker[key] == scheduler[key], key
     own_name = {"OTEL_SERVICE_NAME": "airflow-worker"}
     assert worker["environment"] == {**scheduler["environment"], **own_name}
@@ -272,7 +394,7 @@ def airflow_commands(services: dict[str, Any]) -> list[list[str]]:
 
 def test_airflow_understands_every_command(services: dict[str, Any]) -> None:
     commands = airflow_commands(services)
-    assert len(commands) == 9
+    assert len(commands) == 7
     for argv in commands:
         get_parser().parse_args(argv)  # exits on an unknown command or option
 
@@ -280,7 +402,7 @@ def test_airflow_understands_every_command(services: dict[str, Any]) -> None:
 def test_airflow_and_cosmos_know_every_configuration_key(services: dict[str, Any]) -> None:
     keys = set(re.findall(r"AIRFLOW__([A-Z_]+?)__([A-Z_]+)", COMPOSE_TEXT + DOCKERFILE))
     assert len(keys) > 10
-    for section, option in {(s.lower(), o.lower()) for s, o in keys}:
+    for section, option in {(s.lower(), o.lower().removesuffix("_cmd")) for s, o in keys}:
         if section == "cosmos":  # it reads its options without declaring them to Airflow
             assert hasattr(cosmos.settings, option), option
         elif section in celery_info()["config"]:
@@ -293,14 +415,15 @@ def test_init_writes_a_private_passwords_file(services: dict[str, Any], tmp_path
     fake_airflow = tmp_path / "airflow"
     fake_airflow.write_text("#!/bin/sh\n")
     fake_airflow.chmod(0o755)
-    passwords = tmp_path / "passwords.json"
+    passwords, secret = tmp_path / "passwords.json", tmp_path / "secret"
     shell, options, script = services["airflow-init"]["command"]
     for password in ("first", "a \"quoted\" 'second' one: $HOME \\ ü"):  # the second replaces the first
         env = {
             "PATH": f"{tmp_path}{os.pathsep}{SEARCH_PATH}",
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
-            "AIRFLOW_ADMIN_PASSWORD": password,
+            "ADMIN_PASSWORD_FILE": str(secret),
         }
+        secret.write_text(password, encoding="utf-8")
         result = run(shell, options, script.replace("$$", "$"), env=env)
         assert result.returncode == 0, result.stderr
         assert json.loads(passwords.read_text()) == {ADMIN_USER: password}
@@ -314,20 +437,47 @@ def test_init_writes_a_private_passwords_file(services: dict[str, Any], tmp_path
 def test_health_check_tells_healthy_from_unhealthy(
     service: str, answer: int, exit_code: int, services: dict[str, Any]
 ) -> None:
-    _, program, *arguments, url = services[service]["healthcheck"]["test"]
     with serving(answer) as port:
-        result = run(program, *arguments, re.sub(r":\d+/", f":{port}/", url))
+        result = health_check(services[service], port)
     assert result.returncode == exit_code, result.stderr
 
 
+@pytest.mark.parametrize(
+    ("service", "component"), [("dag-processor", "dag_processor"), ("triggerer", "triggerer")]
+)
+def test_health_check_asks_for_the_heartbeat_of_its_component(
+    service: str, component: str, services: dict[str, Any]
+) -> None:
+    """The answer is the api-server's; another component's state is not this one's."""
+    for mine, others, exit_code in (
+        ("healthy", "unhealthy", 0),
+        ("unhealthy", "healthy", 1),
+        (None, "healthy", 1),
+    ):
+        names = ("metadatabase", "scheduler", "triggerer", "dag_processor")
+        found = {name: {"status": mine if name == component else others} for name in names}
+        with serving(200, json.dumps(found).encode()) as port:
+            result = health_check(services[service], port)
+        assert result.returncode == exit_code, result.stderr
+
+
+def health_check(service: dict[str, Any], port: int) -> subprocess.CompletedProcess[str]:
+    """Run a service's health check against a server at a port of this machine."""
+    _, program, *arguments = service["healthcheck"]["test"]
+    return run(
+        program, *(re.sub(r"^http://[a-z-]+:\d+/", f"http://localhost:{port}/", one) for one in arguments)
+    )
+
+
 @contextlib.contextmanager
-def serving(answer: int) -> Iterator[int]:
-    """Answer every GET with this status; yields the port."""
+def serving(answer: int, body: bytes = b"") -> Iterator[int]:
+    """Answer every GET with this status and body; yields the port."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(answer)
             self.end_headers()
+            self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
             """Keep the test's output quiet."""

@@ -111,10 +111,11 @@ def test_an_event_goes_through_the_containers(workers_image: Image, stage: Stage
         "9108": producer,
         "9109": consumer,
     }
+    plain = {"KAFKA_SECURITY_PROTOCOL": "PLAINTEXT"}  # this broker knows no logins
     with (
         running(workers_image, services["simulator"], addresses),
-        running(workers_image, services["producer"], addresses, PRODUCER_METRICS_PORT=producer),
-        running(workers_image, services["consumer"], addresses, CONSUMER_METRICS_PORT=consumer),
+        running(workers_image, services["producer"], addresses, PRODUCER_METRICS_PORT=producer, **plain),
+        running(workers_image, services["consumer"], addresses, CONSUMER_METRICS_PORT=consumer, **plain),
     ):
         warehouse = DuckDBWarehouse(workers_image.here(workers_image.env["DUCKDB_PATH"]))
         deadline = time.monotonic() + PATIENCE_SECONDS

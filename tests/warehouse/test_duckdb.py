@@ -1,6 +1,8 @@
 """The warehouse file is opened late, shared by turns and fails clearly."""
 
 import datetime as dt
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -8,7 +10,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from include.settings import Settings
+from include.settings import PROJECT_ROOT, Settings
 from include.warehouse import get_warehouse
 from include.warehouse.duckdb import DuckDBWarehouse
 from tests.warehouse.locks import locked
@@ -28,6 +30,28 @@ def test_duckdb_is_the_default_and_its_file_the_settings(
     assert duckdb.connect(tmp_path / "here" / "my.duckdb").execute(
         "select count(*) from kept"
     ).fetchall() == [(0,)]
+
+
+ANOTHER_CONTAINER = ["unshare", "--user", "--map-root-user", "--pid", "--fork"]
+MAY_UNSHARE = subprocess.run([*ANOTHER_CONTAINER, "true"], capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.skipif(
+    not MAY_UNSHARE, reason="this machine lets nobody make a PID namespace, as a container has"
+)
+def test_a_lock_of_another_container_is_called_that(tmp_path: Path) -> None:
+    """The kernel gives no PID across containers; DuckDB alone says `PID 0`."""
+    path = tmp_path / "w.duckdb"
+    code = (
+        "import pathlib, sys; from include.warehouse.duckdb import DuckDBWarehouse as W\n"
+        "with W(pathlib.Path(sys.argv[1]), 0).session(): pass"
+    )
+    with DuckDBWarehouse(path).session():
+        argv = [*ANOTHER_CONTAINER, sys.executable, "-c", code, str(path)]
+        done = subprocess.run(argv, cwd=PROJECT_ROOT, capture_output=True, text=True, check=False)
+    assert "Could not set lock on file" in done.stderr
+    assert "is held by a process of another container" in done.stderr
+    assert "PID 0" not in done.stderr
 
 
 def test_a_session_waits_while_another_process_holds_the_file(tmp_path: Path) -> None:

@@ -1,0 +1,111 @@
+"""The base images under their real names: pulled where a registry answers, else stand-ins made here.
+
+A stand-in has the software, users, volumes and commands that the Dockerfiles and the compose file rely on. It
+has not the real image's own entrypoint, and of PostgreSQL, Redis and Java it has Debian's version.
+"""
+
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from standalone.kafka.jars import fetch_jars
+from tests.containers.engine import Engine
+from tests.deployment.compose import services_of
+from tests.deployment.tools import ROOT
+
+STANDINS = Path(__file__).with_name("standins")
+DEBIAN = "standin/debian:bookworm"
+PYTHON = "standin/python"
+DOCKERFILES = (ROOT / "Dockerfile", ROOT / "streaming_workers/Dockerfile")
+
+
+def provide(engine: Engine, cache: Path) -> dict[str, str]:
+    """Have every base image in the engine; return for each whether it is `real` or a `stand-in`."""
+    return {name: _provide(engine, name, cache) for name in sorted(base_images())}
+
+
+def base_images() -> set[str]:
+    """Return the images that the Dockerfiles and the compose file name and that nobody here builds."""
+    bases = {
+        name for file in DOCKERFILES for name in re.findall(r"^FROM (\S+)", file.read_text(), re.MULTILINE)
+    }
+    services = services_of("simulator,scale").values()
+    return bases | {service["image"] for service in services if "build" not in service}
+
+
+def _provide(engine: Engine, name: str, cache: Path) -> str:
+    if engine.answers("pull", "--quiet", name):
+        return "real"
+    if not engine.answers("image", "inspect", name):
+        kind = name.rpartition("/")[2].partition(":")[0]
+        BUILDERS[kind](engine, name, cache)
+    return "stand-in"
+
+
+def _debian(engine: Engine) -> None:
+    if engine.answers("image", "inspect", DEBIAN):
+        return
+    with TemporaryDirectory() as folder:
+        tar = Path(folder) / "debian.tar"
+        engine.run(str(STANDINS / "debian.sh"), tar)
+        certificates = "ENV SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt"  # for uv, which asks no system
+        engine.docker("import", "--change", certificates, tar, DEBIAN)
+
+
+def _python(engine: Engine, name: str, _: Path) -> None:
+    _debian(engine)
+    found = re.search(r":(\d+\.\d+)", name)
+    assert found, name
+    with TemporaryDirectory() as folder:
+        engine.run(str(STANDINS / "python.sh"), found[1], Path(folder) / "python.tar")
+        _build(engine, name, "python", Path(folder), VERSION=found[1])
+
+
+def _astro(engine: Engine, name: str, cache: Path) -> None:
+    found = re.search(r"-python-([\d.]+)", name)
+    assert found, name
+    _python(engine, f"{PYTHON}:{found[1]}", cache)
+    engine.docker("tag", f"{PYTHON}:{found[1]}", PYTHON)
+    uv = re.search(r"^UV_VERSION := (\S+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert uv
+    with TemporaryDirectory() as folder:
+        # The pins alone: hashes would be asked of every package then.
+        lock = (ROOT / "requirements.txt").read_text().splitlines()
+        pins = [line.removesuffix(" \\") for line in lock if re.match(r"\w\S*==", line)]
+        (Path(folder) / "airflow.txt").write_text("\n".join(pins))
+        for file in ("local_version.py", "install-system-packages"):
+            shutil.copy(STANDINS / file, folder)
+        _build(engine, name, "astro", Path(folder), UV_VERSION=uv[1])
+
+
+def _kafka(engine: Engine, name: str, cache: Path) -> None:
+    _debian(engine)
+    jars = fetch_jars(STANDINS / "pom.xml", cache / "jars")
+    with TemporaryDirectory() as folder:
+        shutil.copytree(jars, Path(folder) / "jars")
+        for file in ("kafka-run", "kafka-tool", "log4j2.yaml", "tools-log4j2.yaml"):
+            shutil.copy(STANDINS / file, folder)
+        _build(engine, name, "kafka", Path(folder))
+
+
+def _server(engine: Engine, name: str, _: Path) -> None:
+    _debian(engine)
+    _build(engine, name, name.partition(":")[0], STANDINS)
+
+
+def _build(engine: Engine, name: str, kind: str, context: Path, **arguments: str) -> None:
+    options = [word for key, value in arguments.items() for word in ("--build-arg", f"{key}={value}")]
+    engine.docker(
+        "build", "--quiet", *options, "--file", STANDINS / f"{kind}.Dockerfile", "--tag", name, context
+    )
+
+
+BUILDERS: dict[str, Callable[[Engine, str, Path], None]] = {
+    "runtime": _astro,
+    "python": _python,
+    "postgres": _server,
+    "redis": _server,
+    "kafka": _kafka,
+}
