@@ -57,7 +57,7 @@ def test_dbt_and_the_consumer_make_the_same_tables(untouched: Project, tmp_path:
     with DuckDBWarehouse(path).session() as session:
         by_the_consumer = session.execute(definition)
         assert session.execute(keys) == [("kafka_offsets", ["kafka_topic", "kafka_partition"])]
-    assert len(by_the_consumer) == 20
+    assert len(by_the_consumer) == 21
     assert untouched.query(definition) == by_the_consumer
     assert untouched.query(keys) == [("kafka_offsets", ["kafka_topic", "kafka_partition"])]
 
@@ -130,7 +130,8 @@ def store(project: Project, arrived: float, *events: Event, partition: int = 0) 
             )
             session.execute(f"delete from streaming.kafka_offsets where {where}", [topic, partition])
             session.execute(
-                "insert into streaming.kafka_offsets values (?, ?, ?, ?)",
+                "insert into streaming.kafka_offsets (kafka_topic, kafka_partition, next_offset, updated_at)"
+                " values (?, ?, ?, ?)",
                 [topic, partition, offset + 1, ingested_at],
             )
 
