@@ -197,7 +197,8 @@ class TestCommands:
         models = {
             key for key, node in manifest.nodes.items() if node.resource_type in {"model", "seed", "snapshot"}
         }
-        assert set(catalog["nodes"]) == models
+        # Failing rows are kept in tables, which the catalog lists, too.
+        assert {key for key in catalog["nodes"] if not key.startswith("test.")} == models
         assert set(catalog["sources"]) == set(manifest.sources)
         assert (shop.directory / "target" / "index.html").stat().st_size > 100_000
 
