@@ -15,7 +15,7 @@ from include.ingestion.datasets import DATASETS
 from include.ingestion.loader import create_tables
 from include.settings import PROJECT_ROOT
 from include.warehouse.duckdb import DuckDBWarehouse
-from tests.dbt.dbt_project import WITHOUT_TESTS, Project, Rows, make_project
+from tests.dbt.dbt_project import WITHOUT_TESTS, Project, Rows, make_project, write
 
 FILES = {
     Version(path.name.removeprefix("warehouse-").removesuffix(".duckdb.xz")): path
@@ -85,7 +85,9 @@ def upgraded(project: Project, before: dict[str, Rows], built: dict[Any, Any]) -
     The seed holds the segments in use, as docs/upgrading.md asks; a new checkout's is empty.
     """
     seed = project.directory / "seeds" / "customer_segments.csv"
-    project.query(f"copy analytics.customer_segments to '{seed}' (header)")
+    columns = ("customer_id", "segment_id", "segment_name", "model_version")
+    in_use = project.query(f"select {', '.join(columns)} from analytics.customer_segments")
+    write(seed, [dict(zip(columns, map(str, row), strict=True)) for row in in_use])
     with DuckDBWarehouse(project.warehouse).session() as session:
         for dataset in DATASETS.values():
             create_tables(session, dataset)
