@@ -9,11 +9,14 @@ USER root
 COPY packages.txt .
 RUN /usr/local/bin/install-system-packages
 
-# The image's own Airflow build (3.3.2+astro.n) stays: a lock that asks for another Airflow stops here.
+# The image's own Airflow build (3.3.2+astro.n) stays: no hash can be known for it, so its lines are taken out of the
+# lock. A lock that asks for another Airflow stops here. The lock is complete: nothing beyond it may come along.
 COPY requirements.txt .
-RUN uv pip freeze --system | grep -E '^apache-airflow(-core|-task-sdk)?==' > /tmp/image-airflow.txt \
-    && uv pip install --system --no-cache --compile-bytecode --constraint /tmp/image-airflow.txt --requirement requirements.txt \
-    && rm /tmp/image-airflow.txt
+RUN awk '/^[^ #]/ {own = /^apache-airflow(-core|-task-sdk)?(\[[^]]*\])?==/} !own' requirements.txt > /tmp/others.txt \
+    && diff <(grep -oE '^apache-airflow(-core|-task-sdk)?(\[[^]]*\])?==[0-9.]+' requirements.txt | sed 's/\[.*\]//' | sort) \
+        <(uv pip freeze --system | grep -oE '^apache-airflow(-core|-task-sdk)?==[0-9.]+' | sort) \
+    && uv pip install --system --no-cache --compile-bytecode --no-deps --require-hashes --requirement /tmp/others.txt \
+    && rm /tmp/others.txt
 
 # Mount points of the named volumes: a new volume takes over the owner and mode that it finds here.
 RUN install -d -o astro -g 0 -m 0775 /var/lib/marketing /var/lib/marketing/warehouse /usr/local/airflow/logs \
@@ -26,9 +29,8 @@ ENV PYTHONPATH=/usr/local/airflow \
     AIRFLOW__COSMOS__ENABLE_TELEMETRY=False \
     AIRFLOW__CORE__LOAD_EXAMPLES=False
 
-USER astro
-# .dockerignore lets in the project's code only.
-COPY --chown=astro:0 . .
+# .dockerignore lets in the project's code only. It stays root's: what runs here cannot change what runs next.
+COPY . .
 
 # Cosmos reads the dbt manifest when Airflow parses the DAGs; making it needs no connection. An image holds no
 # customers, so the seed of their segments is empty in it.
@@ -37,3 +39,8 @@ WORKDIR /usr/local/airflow/include/dbt
 RUN python -m ml.seed
 RUN dbt --quiet parse
 WORKDIR /usr/local/airflow
+# The folder is on PYTHONPATH, and the user astro is in root's group. Airflow would write its configuration file there;
+# an empty one leaves all to the environment.
+RUN touch airflow.cfg && chmod 0644 airflow.cfg && chmod 0755 . && chown root:0 . \
+    && chmod -R go-w dags include ml plugins streaming_workers
+USER astro

@@ -9,6 +9,7 @@ BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
 MANIFEST := include/dbt/target/manifest.json
 DATA_DIR ?=
+REPLACE ?= 0
 SCALE ?= 1
 STATE ?= $(LOCAL_DIR)/dbt-state
 SITE ?= $(LOCAL_DIR)/site
@@ -22,20 +23,22 @@ CHECK = AIRFLOW_PORT=0 DATA_DIR=$(or $(DATA_DIR),$(LOCAL_DIR)/data/sample-$(SCAL
 ASTRO_URL = https://github.com/astronomer/astro-cli/releases/download/v$(ASTRO_VERSION)/astro_$(ASTRO_VERSION)_linux_amd64.tar.gz
 ASTRO := $(or $(shell command -v astro),$(LOCAL_DIR)/bin/astro)
 
-export LOCAL_DIR DATA_DIR
+export LOCAL_DIR DATA_DIR REPLACE
 # One environment for every command below; `source .local/env.sh` gives a shell the same.
 RUN := $(BIN)/python -m standalone
 
-.PHONY: help setup build demo up down test lint format bench lock manifest clean chromium kafka \
-	check parse docs state slim secrets audit actionlint env images sample containers containers-test push deploy release-check release
+.PHONY: help setup build demo up down backup restore test lint format bench soak lock manifest clean chromium promtool \
+	kafka check parse docs retention digests jars-checksums state slim secrets audit actionlint env images sample containers containers-test \
+	push scan sign deploy release-check release
 
 help:  ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | sort | awk -F'\t' '{printf "  make %-13s %s\n", $$1, $$2}'
 
-$(VENV)/.installed: requirements.txt requirements-dev.txt
+$(VENV)/.installed: requirements.txt requirements-dev.txt requirements-uv.txt
+	@install -d -m 700 $(CURDIR)/.local
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
-	@$(BIN)/uv pip sync --quiet --compile-bytecode --python $(BIN)/python requirements.txt requirements-dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-uv.txt
+	@$(BIN)/uv pip sync --quiet --compile-bytecode --require-hashes --python $(BIN)/python requirements.txt requirements-dev.txt
 	@touch $@
 
 setup: $(VENV)/.installed manifest  ## Install everything that is pinned, under .local/ (quick the second time)
@@ -44,7 +47,7 @@ setup: $(VENV)/.installed manifest  ## Install everything that is pinned, under 
 manifest: $(VENV)/.installed
 	@$(RUN) manifest
 
-build: $(VENV)/.installed  ## Files in, tested tables out, no Airflow, no Kafka [DATA_DIR=path] [DUCKDB_PATH=file]
+build: $(VENV)/.installed  ## Files in, tested tables out, no Airflow, no Kafka [DATA_DIR=path] [DUCKDB_PATH=file] [REPLACE=1]
 	@$(RUN) build --scale $(SCALE)
 
 demo: setup kafka  ## Run the whole product once and print a summary [DATA_DIR=path] [SCALE=n]
@@ -56,10 +59,16 @@ up: setup kafka  ## Start the stack and keep it running: UI on http://localhost:
 down:  ## Stop what `make up` started
 	@$(RUN) down
 
+backup: $(VENV)/.installed  ## Back up warehouse, segments and Airflow's database, while all runs [BACKUPS=7]
+	@$(BIN)/python -m include.backup create
+
+restore: $(VENV)/.installed  ## Put a backup in place, by default the newest; first make down [BACKUP=name]
+	@$(RUN) restore $(BACKUP)
+
 check: $(VENV)/.installed  ## Check the warehouse's connection and privileges
 	@$(BIN)/python -W ignore -m include.warehouse.check
 
-test: setup kafka chromium  ## Run all tests [ARGS=what pytest takes]
+test: setup kafka chromium promtool  ## Run all tests [ARGS=what pytest takes]
 	@mkdir -p .local/coverage
 	@$(BIN)/python -m pytest -n 2 --no-loadscope-reorder $(or $(ARGS),--cov --cov-report=term:skip-covered)
 
@@ -69,8 +78,28 @@ kafka: $(VENV)/.installed
 		(apt-get update -qq && apt-get install -y -qq --no-install-recommends default-jre-headless maven >/dev/null)
 	@$(RUN) kafka
 
+jars-checksums:  ## Write standalone/kafka/jars.sha512 again, after a change of the pom
+	@jars=$$(mktemp -d) && mvn --quiet --batch-mode --strict-checksums -f standalone/kafka/pom.xml \
+		dependency:copy-dependencies -DoutputDirectory="$$jars" && cd "$$jars" && \
+		sha512sum *.jar > $(CURDIR)/standalone/kafka/jars.sha512 && rm -r "$$jars"
+
+# A tag can be moved, a digest cannot. Dependabot moves both on.
+IMAGES_IN := Dockerfile streaming_workers/Dockerfile docker-compose.yaml
+digests:  ## Pin the base images by their tags' digests (needs Docker and the registries)
+	@grep -hoE '^(FROM|    image:) [^ $$]+$$' $(IMAGES_IN) | sed -E 's/.* //; s/@.*//' | sort -u | while read -r image; do \
+		digest=$$(docker buildx imagetools inspect --format '{{.Manifest.Digest}}' "$$image") || exit 1; \
+		[[ $$digest =~ ^sha256:[0-9a-f]{64}$$ ]] || { echo "$$image has no digest: $$digest" >&2; exit 1; }; \
+		sed -i -E "s#( $$image)(@sha256:[0-9a-f]{64})?\$$#\1@$$digest#" $(IMAGES_IN) || exit 1; \
+	done
+
 chromium: $(VENV)/.installed
 	@command -v chromium >/dev/null || (apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null)
+
+# Of Debian's package only the one program: nothing is installed, and no server starts.
+promtool:
+	@command -v promtool >/dev/null || test -x $(LOCAL_DIR)/promtool/usr/bin/promtool || ! command -v apt-get >/dev/null || \
+		(apt-get update -qq && mkdir -p $(LOCAL_DIR)/promtool && cd $(LOCAL_DIR)/promtool && \
+		apt-get download -qq prometheus && dpkg-deb --fsys-tarfile prometheus_*.deb | tar -x ./usr/bin/promtool && rm prometheus_*.deb)
 
 lint: $(VENV)/.installed  ## Check style, types and SQL
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
@@ -91,6 +120,9 @@ state: setup  ## Build dbt on generated files; manifest, warehouse and docs end 
 
 slim: setup  ## Build only the dbt models that differ from STATE, and their children [STATE=folder]
 	@$(RUN) changes --state $(STATE)
+
+retention: $(VENV)/.installed  ## Delete old run results, logs and model versions
+	@$(BIN)/python -W ignore -m include.retention
 
 format: $(VENV)/.installed  ## Put code in the house style
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
@@ -120,23 +152,43 @@ images:  ## Build both images (needs Docker) [IMAGE_TAG=tag] [WAREHOUSE=snowflak
 sample: $(VENV)/.installed  ## Make the generated shop's files, in .local/data/sample-1 [SCALE=n]
 	@$(BIN)/python -m standalone.sample_data --scale $(SCALE) $(LOCAL_DIR)/data/sample-$(SCALE)
 
-containers: $(VENV)/.installed images sample  ## Start the containers in a project of their own, wait until healthy, remove them
+containers: $(VENV)/.installed images sample  ## Build, start the containers in a project of their own, wait until healthy, remove
 	@rm -f $(CHECK_ENV) && $(BIN)/python -m include.container_secrets write $(CHECK_ENV)
 	@$(CHECK) up --wait --wait-timeout 600; status=$$?; \
 		[ $$status = 0 ] || $(CHECK) logs --tail 50; $(CHECK) down --volumes; exit $$status
 
 # Not in `make test`: it takes 10 to 20 minutes, root where no engine runs, and some 6 GB in .local/containers.
-containers-test: $(VENV)/.installed  ## Run the compose file on a container engine, with faults [ARGS=what pytest takes]
+containers-test: $(VENV)/.installed  ## Run the compose file on a container engine, with faults [ARGS=for pytest]
 	@docker info >/dev/null 2>&1 || command -v dockerd >/dev/null || ! command -v apt-get >/dev/null || (apt-get update -qq \
 		&& apt-get install -y -qq --no-install-recommends docker.io debootstrap default-jre-headless maven >/dev/null)
 	@$(BIN)/python -m pytest -m containers -s $(ARGS) tests/containers
 
-push:  ## Push the workers' image REGISTRY=host/path [IMAGE_TAG=tag]
+# What was pushed, one reference by digest a line; the container driver of buildx is what makes attestations.
+PUSHED := $(LOCAL_DIR)/pushed
+BUILDX = docker buildx build --builder marketing --push --sbom=true --provenance=mode=max
+push:  ## Build and push both images REGISTRY=host/path [IMAGE_TAG=tag] [WAREHOUSE=snowflake]
 	@test -n "$(REGISTRY)" || { echo "REGISTRY is not set, as in REGISTRY=registry.example.com/team" >&2; exit 2; }
 	@[ -z "$$REGISTRY_TOKEN" ] || docker login $(firstword $(subst /, ,$(REGISTRY))) \
 		--username "$$REGISTRY_USER" --password-stdin <<< "$$REGISTRY_TOKEN"
-	docker tag $(WORKERS_IMAGE) $(REGISTRY)/$(WORKERS_IMAGE)
-	docker push $(REGISTRY)/$(WORKERS_IMAGE)
+	@rm -rf $(PUSHED) && mkdir -p $(PUSHED)
+	@docker buildx inspect marketing >/dev/null 2>&1 || docker buildx create --name marketing --driver docker-container
+	$(BUILDX) --metadata-file $(PUSHED)/airflow.json --build-arg WAREHOUSE=$(WAREHOUSE) --tag $(REGISTRY)/$(AIRFLOW_IMAGE) .
+	$(BUILDX) --metadata-file $(PUSHED)/workers.json --file streaming_workers/Dockerfile --tag $(REGISTRY)/$(WORKERS_IMAGE) .
+	@for image in airflow workers; do \
+		digest=$$(grep -oE '"containerimage.digest": *"sha256:[0-9a-f]{64}"' $(PUSHED)/$$image.json | grep -oE 'sha256:\w+') && \
+		echo "$(REGISTRY)/marketing-insight-pipeline/$$image@$$digest" >> $(PUSHED)/references || exit 1; \
+	done
+	docker pull "$$(grep /airflow@ $(PUSHED)/references)"
+	docker tag "$$(grep /airflow@ $(PUSHED)/references)" $(AIRFLOW_IMAGE)
+
+$(LOCAL_DIR)/bin/grype:
+	@GOBIN=$(LOCAL_DIR)/bin go install github.com/anchore/grype/cmd/grype@v0.121.2
+
+scan: $(LOCAL_DIR)/bin/grype  ## Scan what was pushed; fails on a grave weakness that has a fix (needs Go)
+	@while read -r image; do $(LOCAL_DIR)/bin/grype --only-fixed --fail-on high "registry:$$image" || exit 1; done < $(PUSHED)/references
+
+sign:  ## Sign what was pushed, by digest (needs cosign, and in CI no key)
+	@while read -r image; do cosign sign --yes "$$image" || exit 1; done < $(PUSHED)/references
 
 deploy: $(ASTRO)  ## Deploy the Airflow image to Astro DEPLOYMENT=id [IMAGE_TAG=tag]
 	@test -n "$(DEPLOYMENT)" || { echo "DEPLOYMENT is not set: the id of an Astro Deployment" >&2; exit 2; }
@@ -167,11 +219,15 @@ release: release-check  ## Make the GitHub release of TAG, with notes from the c
 bench: setup kafka  ## Measure speed, as ratios of one run
 	@$(BIN)/python -m tests.bench $(ARGS)
 
-PIN := $(BIN)/uv pip compile --quiet --universal --no-header --no-emit-index-url
+soak: setup kafka  ## Random faults for hours: no message lost [FAULTS=1000] [SEED=n]
+	@$(BIN)/python -m tests.e2e.streaming_faults.soak $(if $(FAULTS),--faults $(FAULTS)) $(if $(SEED),--seed $(SEED))
+
+PIN := $(BIN)/uv pip compile --quiet --universal --no-header --no-emit-index-url --generate-hashes
 lock: $(VENV)/.installed  ## Pin the dependencies of pyproject.toml in the requirements files [EXTRAS=s3]
 	@$(PIN) pyproject.toml $(if $(EXTRAS),--extra $(EXTRAS)) -o requirements.txt
 	@$(PIN) --group dev -c requirements.txt -o requirements-dev.txt
 	@$(PIN) --group workers -c requirements.txt -o streaming_workers/requirements.txt
+	@$(PIN) --no-annotate - -o requirements-uv.txt <<< "uv==$(UV_VERSION)"
 
 clean: down  ## Remove all run-time state
 	rm -rf $(LOCAL_DIR) include/dbt/target include/dbt/logs

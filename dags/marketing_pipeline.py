@@ -17,15 +17,15 @@ choose another source folder, a range of days, an as-of date or a full refresh.
 
 from typing import Any
 
-from airflow.sdk import Asset, Param, dag, task
+from airflow.sdk import Asset, dag, task
 
 from include.ingestion.datasets import DATASETS
 from include.orchestration.dag_defaults import dag_defaults, data_intervals
 from include.orchestration.dbt_task_group import FULL_REFRESH, OF_OTHER_DAGS, RUN_VARS, dbt_task_group
+from include.orchestration.parameters import day, location, switch
 from include.settings import get_settings
 
 SETTINGS = get_settings()
-DATE: dict[str, Any] = {"type": ["null", "string"], "format": "date"}
 
 
 @dag(
@@ -34,28 +34,23 @@ DATE: dict[str, Any] = {"type": ["null", "string"], "format": "date"}
     doc_md=__doc__,
     tags=["batch", "dbt"],
     params={
-        "source_location": Param(
-            SETTINGS.source_location,
-            type="string",
-            description="Folder or object-store URI of the shop's files.",
+        "source_location": location(
+            SETTINGS.source_location, "Source", "Folder or object-store URI of the shop's files."
         ),
-        "full_refresh": Param(
-            False, type="boolean", description="Rebuild incremental tables from the start."
-        ),
-        "start_date": Param(None, **DATE, description="First day to compare; empty: all days."),
-        "end_date": Param(None, **DATE, description="Day after the last one to compare."),
-        "as_of_date": Param(
-            None, **DATE, description="Day that recency counts from; empty: the newest sale."
-        ),
+        "full_refresh": switch("Full refresh", "Rebuild incremental tables from the start."),
+        "start_date": day("First day", "First day to compare; empty: all days."),
+        "end_date": day("Day after the last", "Day after the last one to compare; empty: all days."),
+        "as_of_date": day("As-of date", "Day that recency counts from; empty: the newest sale."),
     },
 )
 def marketing_pipeline() -> None:
     @task(pool="warehouse", map_index_template="{{ task.op_kwargs['dataset'] }}")
     def ingest(dataset: str, params: dict[str, Any]) -> None:
         from include.ingestion.loader import ingest
+        from include.ingestion.locations import allowed_location
         from include.warehouse import get_warehouse
 
-        ingest(get_warehouse(), params["source_location"], dataset)
+        ingest(get_warehouse(), allowed_location(params["source_location"]), dataset)
 
     @task(pool="warehouse")
     def quality_gate() -> dict[str, int]:
@@ -64,9 +59,14 @@ def marketing_pipeline() -> None:
 
         return check_raw_tables(get_warehouse())
 
-    @task(outlets=[Asset("fct_sales")])
-    def publish() -> None:
+    @task(pool="warehouse", outlets=[Asset("fct_sales")])
+    def publish(**context: Any) -> None:
         """Run only when every model is built and every test has passed."""
+        from include.orchestration.parameters import expect_rows
+        from include.warehouse import get_warehouse
+
+        warehouse = get_warehouse(role="transformer")
+        expect_rows(warehouse, "analytics.fct_sales", "transaction_date", context["params"])
 
     gate = quality_gate()
     transform = dbt_task_group(

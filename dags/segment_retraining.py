@@ -22,9 +22,8 @@ from airflow.sdk import Asset, Param, chain, dag, task
 
 from include.orchestration.dag_defaults import asset_or_time, dag_defaults
 from include.orchestration.dbt_task_group import AS_OF_VARS, dbt_task_group
+from include.orchestration.parameters import day, switch
 from include.settings import get_settings
-
-DATE: dict[str, Any] = {"type": ["null", "string"], "format": "date"}
 
 
 @dag(
@@ -33,10 +32,10 @@ DATE: dict[str, Any] = {"type": ["null", "string"], "format": "date"}
     doc_md=__doc__,
     tags=["ml", "dbt"],
     params={
-        "k": Param(5, type="integer", minimum=2, maximum=10, description="Number of segments."),
-        "as_of_date": Param(None, **DATE, description="As-of date of recency; empty: the latest order."),
-        "dry_run": Param(False, type="boolean", description="Train and judge, but promote nothing."),
-        "force": Param(False, type="boolean", description="Promote even if the gate fails; recorded."),
+        "k": Param(5, type="integer", minimum=2, maximum=10, title="k", description="Number of segments."),
+        "as_of_date": day("As-of date", "As-of date of recency; empty: the latest order."),
+        "dry_run": switch("Dry run", "Train and judge, but promote nothing."),
+        "force": switch("Force", "Promote even if the gate fails; recorded."),
     },
 )
 def segment_retraining() -> None:
@@ -59,7 +58,7 @@ def segment_retraining() -> None:
 
         register(version)
 
-    @task(pool="warehouse")
+    @task(pool="warehouse", max_active_tis_per_dag=1)
     def reseed() -> None:
         from ml.reseed import reseed
 

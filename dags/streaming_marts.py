@@ -17,13 +17,12 @@ behind the feeds.
 
 from typing import Any
 
-from airflow.sdk import Asset, Param, dag, task
+from airflow.sdk import Asset, dag, task
 
 from include.orchestration.dag_defaults import dag_defaults, data_intervals
 from include.orchestration.dbt_task_group import STREAM_VARS, dbt_task_group
+from include.orchestration.parameters import moment
 from include.settings import get_settings
-
-TIME: dict[str, Any] = {"type": ["null", "string"], "format": "date-time"}
 
 
 @dag(
@@ -32,8 +31,10 @@ TIME: dict[str, Any] = {"type": ["null", "string"], "format": "date-time"}
     doc_md=__doc__,
     tags=["streaming", "dbt"],
     params={
-        "start_date": Param(None, **TIME, description="Start of the hours to rebuild; empty: what changed."),
-        "end_date": Param(None, **TIME, description="End of the hours to rebuild, itself not among them."),
+        "start_date": moment(
+            "First hour", "Start of the hours to rebuild, with its zone; empty: what changed."
+        ),
+        "end_date": moment("Hour after the last", "End of the hours to rebuild, itself not among them."),
     },
 )
 def streaming_marts() -> None:
@@ -44,11 +45,15 @@ def streaming_marts() -> None:
         from streaming_workers.gate import check_streams
         from streaming_workers.settings import KafkaSettings
 
-        return check_streams(get_warehouse(), KafkaSettings(), get_settings())
+        return check_streams(get_warehouse(role="transformer"), KafkaSettings(), get_settings())
 
-    @task(outlets=[Asset("fct_bitcoin_prices_hourly")])
-    def publish() -> None:
+    @task(pool="warehouse", outlets=[Asset("fct_bitcoin_prices_hourly")])
+    def publish(**context: Any) -> None:
         """Run only when every model is built and every test has passed."""
+        from include.orchestration.parameters import STREAMED, expect_rows
+        from include.warehouse import get_warehouse
+
+        expect_rows(get_warehouse(role="transformer"), STREAMED, "event_timestamp", context["params"])
 
     gate = freshness_and_lag_gate()
     dbt_task_group("streaming", after=gate, select=["tag:streaming"], dbt_vars=STREAM_VARS) >> publish()

@@ -16,7 +16,12 @@ SNOWFLAKE_DATABASE = "MARKETING_INSIGHTS_DB"
 class Settings(BaseSettings):
     """Settings of the batch product; the environment variable is the field's name in upper case."""
 
-    model_config = SettingsConfigDict(extra="ignore", frozen=True, env_ignore_empty=True)
+    model_config = SettingsConfigDict(
+        extra="ignore",
+        frozen=True,
+        env_ignore_empty=True,
+        hide_input_in_errors=True,  # an error would show a secret address
+    )
 
     local_dir: Path = Field(
         PROJECT_ROOT / ".local", description="Folder of all run-time state on this machine."
@@ -35,6 +40,22 @@ class Settings(BaseSettings):
     )
     source_timeout_seconds: float = Field(
         900, gt=0, description="Longest that an object store may take to list the files or to deliver one."
+    )
+    source_locations: str = Field(
+        "",
+        description="Folders and URIs that a run's source_location may lie in, comma-separated; default:"
+        " SOURCE_LOCATION.",
+    )
+    source_max_unpacked_mb: int = Field(
+        4096, gt=0, description="Largest size, in megabytes, that a gzip file may unpack to."
+    )
+    source_max_workbook_mb: int = Field(
+        512,
+        gt=0,
+        description="The same of an XLSX workbook, whose texts are held in memory.",
+    )
+    source_max_ratio: int = Field(
+        200, gt=0, description="Largest ratio of the two sizes, for files that unpack to more than 50 MB."
     )
     pipeline_schedule: str = Field(
         "0 0 * * *",
@@ -71,6 +92,9 @@ class Settings(BaseSettings):
         ge=0,
         description="The gate of streaming_marts fails at a higher consumer lag of a topic, in messages.",
     )
+    backups: int = Field(
+        7, gt=0, description="Backups that are kept on this machine; the next one removes an older one."
+    )
     airflow_port: int = Field(
         8080, gt=0, lt=65536, description="Port of the Airflow UI and API on this machine."
     )
@@ -87,6 +111,15 @@ class Settings(BaseSettings):
         lt=65535,
         description="Port of the local Kafka broker; its controller listens on the next one.",
     )
+    run_results_days: int = Field(
+        365, gt=0, description="`make retention` deletes dbt's run results that are older."
+    )
+    log_days: int = Field(90, gt=0, description="`make retention` deletes log files that are older.")
+    registry_days: int = Field(
+        730,
+        gt=0,
+        description="`make retention` deletes older model versions, not the one in use and the one before.",
+    )
     alert_after_minutes: int = Field(
         60,
         gt=0,
@@ -98,10 +131,26 @@ class Settings(BaseSettings):
     alert_slack_webhook_url: SecretStr | None = Field(
         None, description="Receives each alert as a Slack message: an incoming webhook or a compatible one."
     )
+    heartbeat_url: SecretStr | None = Field(
+        None,
+        description="Each successful run gets this address, {dag_id} filled in: a dead-man's switch.",
+    )
     alert_email_to: str = Field(
         "",
         description="Recipients of each alert, comma-separated; sent through the connection smtp_default.",
     )
+
+    alert_include_reason: bool = Field(
+        False,
+        description="Alerts that go out also say why, without quoted text, addresses, paths and numbers.",
+    )
+
+    @field_validator("heartbeat_url")
+    @classmethod
+    def _one_address_for_each_dag(cls, value: SecretStr | None) -> SecretStr | None:
+        if value and "{dag_id}" not in value.get_secret_value():
+            raise ValueError("it must contain {dag_id}, or one DAG's success hides that another is silent")
+        return value
 
     @field_validator("local_dir")
     @classmethod
@@ -145,8 +194,10 @@ class SnowflakeSettings(BaseSettings):
     transformer_warehouse: str = Field(
         "TRANSFORMING", validation_alias="SNOWFLAKE_WAREHOUSE", description="Virtual warehouse of that role."
     )
-    loader_role: str = Field("LOADER", description="Role that loads files and streams.")
+    loader_role: str = Field("LOADER", description="Role that loads files.")
     loader_warehouse: str = Field("LOADING", description="Virtual warehouse of that role.")
+    streamer_role: str = Field("STREAMER", description="Role of the consumer: the schema streaming alone.")
+    streamer_warehouse: str = Field("STREAMING", description="Virtual warehouse of that role.")
     database: str = Field(
         SNOWFLAKE_DATABASE,
         description="Database of all schemas; unset: the one in Airflow's connection, if it names one.",
@@ -157,6 +208,10 @@ class SnowflakeSettings(BaseSettings):
     host: str | None = Field(None, description="Host name; default: derived from the account.")
     port: int | None = Field(None, gt=0, lt=65536, description="Port; default 443.")
     protocol: str | None = Field(None, description="Protocol, for a test double; default https.")
+
+    def role_and_warehouse(self, role: Literal["loader", "streamer", "transformer"]) -> tuple[str, str]:
+        """Return the names of a role and of its virtual warehouse."""
+        return getattr(self, f"{role}_role"), getattr(self, f"{role}_warehouse")
 
     def database_of(self, connection: str | None) -> str:
         """Return the database to use: the one set here, else the connection's, else the default."""

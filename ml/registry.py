@@ -7,7 +7,7 @@
 ROOT is a local folder or any path with pathlib's interface (UPath, Airflow's ObjectStoragePath). A reader
 always sees a whole version: files of a version never change, and the pointer is replaced in one step.
 
-    python -m ml.registry list | promote VERSION [--force] | rollback
+    python -m ml.registry list | promote VERSION [--force] | rollback | erase CUSTOMER | prune DAYS
 """
 
 import contextlib
@@ -18,8 +18,8 @@ import os
 import re
 import uuid
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
@@ -202,6 +202,50 @@ class Registry:
         """Return a version's segment_id by customer_id."""
         return self.segments(version).set_index(CUSTOMER_ID)["segment_id"]
 
+    def erase(self, customer_id: int) -> list[str]:
+        """Take a customer's rows out of the segments of every version; return the versions that had some.
+
+        The manifest's checksum follows. Raises RegistryError where a version's segments are damaged.
+        """
+        return [
+            one.version
+            for one in self.versions()
+            if SEGMENTS_FILE in one.files and self._erase(one, customer_id)
+        ]
+
+    def _erase(self, manifest: Version, customer_id: int) -> bool:
+        lines = self.read(manifest.version, SEGMENTS_FILE).decode().splitlines(keepends=True)
+        position = lines[0].strip().split(",").index(CUSTOMER_ID)
+        kept = [line for line in lines if line.strip().split(",")[position] != str(customer_id)]
+        if len(kept) == len(lines):
+            return False
+        content = "".join(kept)
+        digests = {**manifest.files, SEGMENTS_FILE: hashlib.sha256(content.encode()).hexdigest()}
+        _replace(self._folder(manifest.version) / SEGMENTS_FILE, content)
+        _replace(
+            self._folder(manifest.version) / MANIFEST, _to_json(asdict(replace(manifest, files=digests)))
+        )
+        return True
+
+    def prune(self, before: datetime) -> list[str]:
+        """Delete the versions made before a time, but the one in use and the one before it; return them."""
+        if not self.versions():
+            return []
+        with self._promoting():
+            current = self.current()
+            kept = {current.version, *current.earlier[:1]} if current else set()
+            gone = [
+                one.version
+                for one in self.versions()
+                if one.version not in kept and datetime.fromisoformat(one.created_at) < before
+            ]
+            if current and not set(gone).isdisjoint(current.earlier):
+                earlier = tuple(version for version in current.earlier if version not in gone)
+                _replace(self._root / POINTER, _to_json(asdict(replace(current, earlier=earlier))))
+            for version in gone:
+                _delete(self._folder(version))
+        return gone
+
     def location(self, version: str) -> str:
         """Return where a version's files are."""
         return str(self._folder(version))
@@ -266,6 +310,19 @@ def _replace(path: Any, content: str) -> None:
         draft.unlink(missing_ok=True)
 
 
+def _delete(folder: Any) -> None:
+    """Delete a version, its manifest first: what an interruption leaves is no version."""
+    (folder / MANIFEST).unlink()
+    for path in list(folder.iterdir()):
+        if path.is_dir():
+            for file in list(path.iterdir()):
+                file.unlink()
+            path.rmdir()
+        else:
+            path.unlink()
+    folder.rmdir()
+
+
 def _to_json(value: object) -> str:
     return json.dumps(value, indent=2) + "\n"
 
@@ -320,6 +377,22 @@ def rollback(registry: Location = "") -> None:
     with _errors_in_a_line():
         current = open_registry(registry).rollback()
     _print_current(current)
+
+
+@app.command()
+def erase(customer_id: int, registry: Location = "") -> None:
+    """Take a customer out of every version, and print the versions that had one."""
+    with _errors_in_a_line():
+        for version in open_registry(registry).erase(customer_id):
+            print(version)
+
+
+@app.command()
+def prune(days: int, registry: Location = "") -> None:
+    """Delete the versions older than so many days, but the one in use and the one before it."""
+    with _errors_in_a_line():
+        for version in open_registry(registry).prune(datetime.now(UTC) - timedelta(days=days)):
+            print(version)
 
 
 @contextlib.contextmanager

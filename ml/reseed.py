@@ -21,6 +21,7 @@ import pandas as pd
 import typer
 from rich.console import Console
 
+from include.dbt_with_parent import DBT_WITH_PARENT
 from include.settings import DBT_PROJECT_DIR, Settings, get_settings, uses_airflow_connection
 from include.warehouse import Warehouse, get_warehouse
 from ml.registry import RegistryError, open_registry
@@ -102,7 +103,7 @@ def _profiles(project: Path, settings: Settings) -> Iterator[tuple[Path, dict[st
 
 def _run_dbt(command: str, project: Path, profiles: Path, variables: dict[str, str]) -> None:
     own = {"project-dir": project, "profiles-dir": profiles, "target-path": "target", "log-path": "logs"}
-    argv = [str(Path(sys.executable).with_name("dbt")), "--quiet", command, "--select", SEED]
+    argv = [sys.executable, str(DBT_WITH_PARENT), "--quiet", command, "--select", SEED]
     argv += ["--indirect-selection", "cautious"]
     argv += [f"--{name}={value}" for name, value in own.items()]  # whatever the user's DBT_* variables say
     env = {**os.environ, **variables, "DBT_SEND_ANONYMOUS_USAGE_STATS": "False"}

@@ -12,6 +12,7 @@ import duckdb
 import typer
 from rich.console import Console
 
+from include import backup as backups
 from include.settings import Settings, get_settings
 from standalone.demo import run_demo, source_for
 from standalone.environment import (
@@ -25,23 +26,43 @@ from standalone.errors import StandaloneError
 from standalone.kafka import BrokerError, uses_own_broker
 from standalone.kafka.jars import fetch_jars
 from standalone.manifest import refresh_manifest
+from standalone.sources import make_room, recall, remember
 from standalone.stack import Stack
 from standalone.summary import render
+from standalone.upgrade import backup_before_upgrade
 
 app = typer.Typer(help="The stack on this machine.", no_args_is_help=True, pretty_exceptions_enable=False)
 console = Console(highlight=False, soft_wrap=True)
 
+GENERATED = "generated"  # DATA_DIR for the made-up shop
 # The last one: the DuckDB file is damaged, or another program has held it for minutes.
-KNOWN_FAILURES = (StandaloneError, BrokerError, duckdb.IOException)
+KNOWN_FAILURES = (StandaloneError, BrokerError, backups.BackupError, duckdb.IOException)
 
 DataDir = Annotated[
     str,
     typer.Option(
-        envvar="DATA_DIR", help="Folder or object-store URI of the shop's files; without it, generated ones."
+        envvar="DATA_DIR",
+        help="Folder or object-store URI of the shop's files; without it those of the last time, at first"
+        " generated ones, as with the word 'generated'.",
+    ),
+]
+Replace = Annotated[
+    bool,
+    typer.Option(
+        envvar="REPLACE",
+        help="Set a DuckDB file aside that holds generated files where these are a shop's, or the reverse.",
     ),
 ]
 State = Annotated[Path, typer.Option(help="Folder of a manifest and what it describes.")]
 Scale = Annotated[int, typer.Option(min=1, help="Multiplies the generated order lines.")]
+
+
+@app.callback()
+def private_state() -> None:
+    """Let nobody but its owner read the state on this machine: keys, login, warehouse, files."""
+    folder = get_settings().local_dir
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o700)
 
 
 @app.command()
@@ -68,9 +89,9 @@ def env() -> None:
 
 
 @app.command()
-def up(data_dir: DataDir = "", scale: Scale = 1) -> None:
+def up(data_dir: DataDir = "", scale: Scale = 1, replace: Replace = False) -> None:
     """Start the stack and keep it running."""
-    settings = _with_source(get_settings(), data_dir, scale)
+    settings = _with_source(get_settings(), data_dir, scale, replace)
     stack = Stack(settings)
     with console.status("Starting Airflow"):
         stack.start()
@@ -88,23 +109,36 @@ def down() -> None:
 
 
 @app.command()
-def demo(data_dir: DataDir = "", scale: Scale = 1) -> None:
+def demo(data_dir: DataDir = "", scale: Scale = 1, replace: Replace = False) -> None:
     """Run the whole product once, print a summary, leave nothing running."""
-    settings = _with_source(get_settings(), data_dir, scale)
+    settings = _with_source(get_settings(), data_dir, scale, replace)
     console.print(render(run_demo(settings, console)))
 
 
 @app.command()
-def build(data_dir: DataDir = "", scale: Scale = 1) -> None:
+def build(data_dir: DataDir = "", scale: Scale = 1, replace: Replace = False) -> None:
     """Load files into the DuckDB file, build and test dbt's models, print a summary; no Airflow, no Kafka.
 
     Segments come from the seed in use, unless that is another shop's. Streams hold what a consumer has
     stored: in a new file nothing. An unchanged file is not loaded again. DUCKDB_PATH names another file.
     """
-    settings = _with_source(_in_stack_environment(), data_dir, scale)
+    settings = _with_source(_in_stack_environment(), data_dir, scale, replace)
     from standalone.build import run_build  # noqa: PLC0415 (imports Airflow and dbt)
 
+    backup_before_upgrade(settings)
     console.print(render(run_build(settings, console)))
+
+
+@app.command()
+def restore(
+    name: Annotated[str, typer.Argument(help="Name of the backup; default: the newest.")] = "",
+) -> None:
+    """Put a backup in place; the stack must have stopped. What was there is kept."""
+    settings = get_settings()
+    if Stack(settings).processes.running():
+        raise StandaloneError("The stack is running. Stop it first: make down")
+    backup, before = backups.restore(settings, name)
+    console.print(f"{backup.folder.name} is restored. What was there before lies in {before}.")
 
 
 @app.command()
@@ -126,9 +160,18 @@ def changes(state: State) -> None:
     build_changes(settings, state)
 
 
-def _with_source(settings: Settings, data_dir: str, scale: int) -> Settings:
-    location = data_dir or settings.source_location
-    return settings.model_copy(update={"source_location": source_for(settings, location, scale)})
+def _with_source(settings: Settings, data_dir: str, scale: int, replace: bool) -> Settings:
+    """Return the settings with the files to use, once it is sure that the warehouse takes them."""
+    named = data_dir or settings.source_location
+    location = named or (recall(settings) if scale == 1 else "")
+    location = source_for(settings, "" if location == GENERATED else location, scale)
+    if Stack(settings).processes.running():
+        return settings.model_copy(update={"source_location": location})  # what follows refuses it
+    if aside := make_room(settings, location, replace=replace):
+        console.print(f"The warehouse of other files was set aside: {aside}")
+    remember(settings, location)
+    os.environ["SOURCE_LOCATION"] = location  # a shell that sourced env.sh has that of the last time
+    return settings.model_copy(update={"source_location": location})
 
 
 def _in_stack_environment() -> Settings:

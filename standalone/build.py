@@ -88,7 +88,7 @@ def _left_out(warehouse: Warehouse, project: Path, console: Console) -> list[str
     seed = project / "seeds" / "customer_segments.csv"
     if not seed.exists():  # a project without segments
         return []
-    with warehouse.session() as session:
+    with warehouse.session(reads=seed) as session:
         [(strangers,)] = session.execute(_STRANGERS, [str(seed)])
     if not strangers:
         return []

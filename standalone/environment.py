@@ -11,6 +11,7 @@ from pathlib import Path
 from cryptography.fernet import Fernet
 
 from include.settings import PROJECT_ROOT, Settings
+from standalone.sources import recall
 from standalone.sqlite_savepoints import LOCAL_SETTINGS
 from standalone.workers import broker_environment
 
@@ -107,7 +108,7 @@ def _defaults(settings: Settings) -> dict[str, str]:
     home = airflow_home(settings)
     return {
         "WAREHOUSE": settings.warehouse,
-        "SOURCE_LOCATION": settings.source_location or str(sample_data_dir(settings)),
+        "SOURCE_LOCATION": settings.source_location or recall(settings) or str(sample_data_dir(settings)),
         "PIPELINE_SCHEDULE": settings.pipeline_schedule,
         "DBT_SEND_ANONYMOUS_USAGE_STATS": "False",
         "AIRFLOW__COSMOS__ENABLE_TELEMETRY": "False",

@@ -28,6 +28,7 @@ from standalone.environment import (
 from standalone.errors import StandaloneError
 from standalone.kafka import prepare_broker
 from standalone.processes import Command, ProcessSet, tail
+from standalone.upgrade import backup_before_upgrade
 from standalone.workers import (
     BROKER,
     feeds_environment,
@@ -76,9 +77,11 @@ class Stack:
         (seconds) passes; in the last two cases whatever was started has been stopped again.
         """
         self._refuse_if_running()
+        self._refuse_made_up_feeds()
         self._refuse_if_port_busy()
         streaming = self._prepared_streaming()
         self.settings.duckdb_path.parent.mkdir(parents=True, exist_ok=True)
+        backup_before_upgrade(self.settings)
         ensure_secrets(self.settings, self.env)
         write_env_file(self.settings)
         self._migrate_database()
@@ -116,6 +119,13 @@ class Stack:
         if self.processes.running():
             raise StackError(f"The stack is already running at {self.url}. Stop it first: make down")
         self.stop()  # what a crash left: a dead component's children, a stale record
+
+    def _refuse_made_up_feeds(self) -> None:
+        if self.settings.warehouse == "snowflake" and self.settings.feeds == "simulator":
+            raise StackError(
+                "FEEDS=simulator would write made-up prices and news to Snowflake:"
+                " set FEEDS=live or FEEDS=none."
+            )
 
     def _prepared_streaming(self) -> tuple[Command, ...]:
         """Return the commands of the streaming part, with all that the broker needs in place."""

@@ -65,8 +65,18 @@ order by 1
 """
 
 _NEWEST_PRICE = """
-select coin, price_usd, event_timestamp
-from streaming.bitcoin_prices_live
+select
+    coin,
+    price_usd,
+    event_timestamp,
+    exists (
+        select 1
+        from streaming.bitcoin_prices_raw as messages
+        where
+            messages.event_id = prices.event_id
+            and json_extract_string(messages.payload, '$.simulated') = 'true'
+    )
+from streaming.bitcoin_prices_live as prices
 order by event_timestamp desc
 limit 1
 """
@@ -134,11 +144,12 @@ class StreamState:
 
 @dataclass(frozen=True)
 class Price:
-    """A coin's newest price in US dollars."""
+    """A coin's newest price in US dollars; `is_simulated`: it was made up."""
 
     coin: str
     usd: Decimal
     observed_at: datetime
+    is_simulated: bool
 
 
 @dataclass(frozen=True)
@@ -269,7 +280,8 @@ def _stream_figures(summary: Summary) -> dict[str, str]:
     if summary.dead_letters is not None:
         figures["Dead letters"] = f"{summary.dead_letters:,}"
     if price := summary.newest_price:
-        figures[f"Newest price of {price.coin} (USD)"] = (
+        origin = "simulated, USD" if price.is_simulated else "USD"
+        figures[f"Newest price of {price.coin} ({origin})"] = (
             f"{price.usd:,.2f} at {price.observed_at:%H:%M:%S} UTC"
         )
     return figures

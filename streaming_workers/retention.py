@@ -38,7 +38,7 @@ def delete_old(
     days: Annotated[int, typer.Option(min=1, help="Keep what was stored in the last so many days.")],
 ) -> None:
     """Delete events that were stored more than so many days ago and that staging holds."""
-    with get_warehouse().session() as session:
+    with get_warehouse(role="streamer").session() as session:
         deletions = delete_before(session, datetime.now(UTC) - timedelta(days=days))
     for one in deletions:
         if one.missing:

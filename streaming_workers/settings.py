@@ -3,12 +3,18 @@
 The warehouse is the one of `include.settings`: batch and streams write to the same.
 """
 
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from aiokafka.helpers import create_ssl_context
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from include.settings import Settings
+
+SNOWFLAKE_BATCH_SECONDS = 300  # its warehouse bills a minute each time it wakes
 
 _CONFIG = SettingsConfigDict(
     extra="ignore",
@@ -94,12 +100,31 @@ class ProducerSettings(BaseSettings):
     newsapi_category: str = Field("business", description="Category of the top headlines.")
     newsapi_country: str = Field("us", description="Country of the top headlines.")
     newsapi_query: str = Field("", description="Search terms of NewsAPI; empty: all headlines.")
+    feeds_allow_http: bool = Field(
+        False, description="Lets COINGECKO_URL and NEWSAPI_URL be plain HTTP beyond this machine."
+    )
     news_interval_seconds: float = Field(60, gt=0, description="Seconds between two polls of the news.")
     http_timeout_seconds: float = Field(10, gt=0, description="Time-out of a request to a feed.")
     http_retries: int = Field(3, ge=0, description="Retries of a failed request within one poll.")
     producer_metrics_port: int = Field(
         9108, ge=0, lt=65536, description="Port of /metrics and /healthz; 0 serves neither."
     )
+
+    @model_validator(mode="after")
+    def _is_encrypted(self) -> "ProducerSettings":
+        """Keys and what becomes news go over HTTPS; on this machine nobody can listen."""
+        for name in ("coingecko_url", "newsapi_url"):
+            address = urlsplit(getattr(self, name))
+            if address.scheme == "http" and not self.feeds_allow_http and not _is_loopback(address.hostname):
+                raise ValueError(f"{name.upper()} must begin with https:// (or set FEEDS_ALLOW_HTTP=true)")
+        return self
+
+
+def _is_loopback(host: str | None) -> bool:
+    try:
+        return host == "localhost" or ip_address(host or "").is_loopback
+    except ValueError:  # a name
+        return False
 
 
 class ConsumerSettings(BaseSettings):
@@ -109,7 +134,11 @@ class ConsumerSettings(BaseSettings):
 
     batch_rows: int = Field(50_000, gt=0, description="Maximum events of a batch.")
     batch_bytes: int = Field(67_108_864, gt=0, description="Maximum bytes of a batch; bounds the memory.")
-    batch_seconds: float = Field(1, gt=0, description="Maximum time that a batch waits for more events.")
+    batch_seconds: float = Field(
+        default_factory=lambda: SNOWFLAKE_BATCH_SECONDS if Settings().warehouse == "snowflake" else 1,
+        gt=0,
+        description="Maximum time that a batch waits for more events; default 1, on Snowflake 300.",
+    )
     max_event_bytes: int = Field(
         262_144, gt=0, description="A longer message becomes a dead letter (Kafka's own limit is 1 MiB)."
     )
@@ -119,7 +148,10 @@ class ConsumerSettings(BaseSettings):
         description="The group reassigns a consumer's partitions after this time without a heartbeat.",
     )
     stall_seconds: float = Field(
-        120, gt=0, description="/healthz answers 503 when there is lag and nothing was stored for this long."
+        default_factory=lambda found: max(120, 3 * found.get("batch_seconds", 0)),
+        gt=0,
+        description="/healthz answers 503 when there is lag and nothing was stored for this long;"
+        " default 120, or three batches.",
     )
     snowflake_sink: Literal["sql", "snowpipe"] = Field(
         "sql",
@@ -128,6 +160,15 @@ class ConsumerSettings(BaseSettings):
     metrics_port: int = Field(
         9109, ge=0, lt=65536, description="Port of /metrics and /healthz; 0 serves neither."
     )
+
+    @model_validator(mode="after")
+    def _a_batch_is_no_stall(self) -> "ConsumerSettings":
+        if self.stall_seconds <= self.batch_seconds:
+            raise ValueError(
+                f"CONSUMER_STALL_SECONDS={self.stall_seconds:g} must be above"
+                f" CONSUMER_BATCH_SECONDS={self.batch_seconds:g}"
+            )
+        return self
 
 
 class MonitoringSettings(BaseSettings):

@@ -10,7 +10,6 @@ import gzip
 import hashlib
 import logging
 import re
-import shutil
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -24,7 +23,6 @@ from openpyxl.utils import get_column_letter
 
 from include.ingestion.datasets import Dataset, squeezed
 from include.ingestion.delimited import (
-    CHUNK_BYTES,
     Row,
     as_utf8,
     check_utf8,
@@ -37,6 +35,7 @@ from include.ingestion.delimited import (
 )
 from include.ingestion.errors import IngestionError
 from include.ingestion.inbox import Version, on_this_machine, version_of
+from include.ingestion.unpacking import NESTED, unpacked_chunks
 from include.ingestion.workbooks import BLANK, Sheet, choose_sheets, open_workbook
 from include.warehouse import ROW_NUMBER, CsvFile
 
@@ -129,14 +128,16 @@ def _checksum(path: Path, name: str) -> str:
         raise IngestionError(f"{name} may not be read: permission denied.") from error
 
 
-def _unpacked(path: Path, name: str) -> Path:
+def _unpacked(path: Path, name: str, level: int = 0) -> Path:
     """Return `path` itself or what gzip holds, judged by the content, not by the file's ending."""
     with path.open("rb") as file:
         start = file.read(512)
     if not start:
         raise IngestionError(f"{name} is empty.")
     if start.startswith(GZIP_MAGIC):
-        return _unpacked(_gunzip(path, name), name)
+        if level == NESTED:
+            raise IngestionError(f"{name} is packed more than {NESTED} times; deliver it packed once.")
+        return _unpacked(_gunzip(path, name), name, level + 1)
     for magic, what in FOREIGN_MAGIC.items():
         if start.startswith(magic):
             raise IngestionError(f"{name} is {what}.")
@@ -149,7 +150,7 @@ def _gunzip(path: Path, name: str) -> Path:
     plain = path.with_name(f"{path.name}.unzipped")
     try:
         with gzip.open(path) as packed, plain.open("wb") as copy:
-            shutil.copyfileobj(packed, copy, CHUNK_BYTES)
+            copy.writelines(unpacked_chunks(packed, name, path.stat().st_size))
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise IngestionError(f"{name} is a damaged gzip file: {error}.") from error
     return plain

@@ -19,6 +19,7 @@ from fsspec.exceptions import FSTimeoutError  # type: ignore[import-untyped]
 
 from include.ingestion.datasets import Dataset, owner_of, resembled_by
 from include.ingestion.errors import IngestionError, SourceUnavailableError
+from include.ingestion.origin import MARKER
 from include.settings import get_settings
 
 READABLE = {"csv", "txt", "tsv", "tab", "psv", "xlsx", "xlsm", "gz", "gzip"}
@@ -47,6 +48,7 @@ class Inbox:
 
     files: list[ObjectStoragePath]
     left_out: dict[ObjectStoragePath, str]
+    is_generated: bool
 
 
 def open_inbox(location: str, dataset: Dataset) -> Inbox:
@@ -59,7 +61,9 @@ def open_inbox(location: str, dataset: Dataset) -> Inbox:
         raise IngestionError("No source folder is set: give source_location or the setting SOURCE_LOCATION.")
     parts: dict[ObjectStoragePath, str] = {}
     left_out: dict[ObjectStoragePath, str] = {}
+    is_generated = False
     for path, is_folder in _list_files(location):
+        is_generated |= path.name == MARKER
         owner, fault = _judge(path, is_folder)
         if owner is dataset and fault:
             raise IngestionError(f"{path.name} {fault}.")
@@ -75,7 +79,7 @@ def open_inbox(location: str, dataset: Dataset) -> Inbox:
         if count > 1:
             names = sorted(path.name for path, p in parts.items() if p == part)
             raise IngestionError(f"Several files claim to be {dataset.name}: {', '.join(names)}; keep one.")
-    return Inbox(sorted(parts, key=lambda path: parts[path]), left_out)
+    return Inbox(sorted(parts, key=lambda path: parts[path]), left_out, is_generated)
 
 
 def _list_files(location: str) -> Iterator[tuple[ObjectStoragePath, bool]]:

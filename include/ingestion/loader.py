@@ -6,16 +6,18 @@ import uuid
 from dataclasses import dataclass
 
 from airflow.sdk import ObjectStoragePath
+from tenacity import retry, retry_if_exception_type, stop_after_attempt
 
 from include.ingestion.datasets import DATASETS, Dataset
 from include.ingestion.errors import IngestionError
 from include.ingestion.files import SourceFile, open_source
 from include.ingestion.inbox import open_inbox
+from include.ingestion.origin import LEDGER, Origin, held_by, mixture
 from include.warehouse import ROW_NUMBER, LoadError, Session, Warehouse
 
 log = logging.getLogger(__name__)
 
-LEDGER = "raw.ingestion_ledger"
+VERSIONS = "raw.ingestion_versions"
 METADATA_COLUMNS = {
     "_source_file": "varchar",
     ROW_NUMBER: "bigint",
@@ -33,7 +35,23 @@ LEDGER_COLUMNS = {
     "ignored_columns": "varchar",
     "loaded_at": "timestamptz",
     "left_out": "varchar",
+    "is_generated": "boolean",
 }
+VERSION_COLUMNS = {"dataset": "varchar", "version": "bigint", "updated_at": "timestamptz"}
+MAX_TRIES = 5
+
+
+class LoadConflictError(Exception):
+    """Another run loads the same data set: nothing was loaded. A retry then sees what that run has loaded."""
+
+
+@dataclass(frozen=True)
+class Load:
+    """The newest load of a part, as the ledger has it."""
+
+    load_id: str
+    checksum: str
+    rows: int
 
 
 @dataclass(frozen=True)
@@ -49,24 +67,28 @@ class LoadResult:
 def ingest(warehouse: Warehouse, location: str, dataset_name: str) -> list[LoadResult]:
     """Bring the raw table up to the files of one data set in `location` (folder or object-store URI).
 
-    An unchanged file loads nothing; a changed one replaces its own rows in one transaction. What is left out
-    of the folder or of a workbook is named in log and ledger.
+    An unchanged file loads nothing, unless the table holds other rows than the ledger says; a changed one
+    replaces its own rows in one transaction. What is left out of the folder or of a workbook is named in log
+    and ledger. Of runs that load one data set at once, one goes first and the others see what it has loaded.
     Raises IngestionError, with nothing half-loaded, where a file is missing or cannot be read, and
     SourceUnavailableError where its store does not answer.
     """
     dataset = DATASETS[dataset_name]
     results = []
     inbox = open_inbox(location, dataset)
+    origin = Origin(inbox.is_generated, location)
     parts = {dataset.part_of(path.name) or "" for path in inbox.files}
     left_out = [(path, reason) for path, reason in inbox.left_out.items()]
     names: dict[str, str] = {}
     for path in inbox.files:
-        with open_source(path, dataset) as source, warehouse.session() as session:
+        with open_source(path, dataset) as source, warehouse.session(reads=source.csv.path) as session:
             first = names.setdefault(source.checksum, source.name)
             if first != source.name:
                 raise IngestionError(f"{first} and {source.name} hold the same; keep one of the two.")
             create_tables(session, dataset)
-            results.append(_load_whole(session, dataset, source, parts))
+            if refusal := mixture(held_by(session), origin):
+                raise IngestionError(refusal)
+            results.append(_load_whole(session, dataset, source, parts, origin))
             left_out += [(path, reason) for reason in source.left_out]
     _note_left_out(warehouse, left_out)
     for result in results:
@@ -82,6 +104,12 @@ def create_tables(session: Session, dataset: Dataset) -> None:
     session.create_schema("raw")
     _create_table(session, dataset.table, dict.fromkeys(dataset.all_columns, "varchar") | METADATA_COLUMNS)
     _create_table(session, LEDGER, LEDGER_COLUMNS)
+    _create_table(session, VERSIONS, VERSION_COLUMNS)
+    session.execute(
+        f"insert into {VERSIONS} (dataset, version, updated_at) select ?, 0, ?"  # noqa: S608 (our names)
+        f" where not exists (select 1 from {VERSIONS} where dataset = ?)",
+        [dataset.name, dt.datetime.now(dt.UTC), dataset.name],
+    )
     session.prepare_load()
 
 
@@ -117,13 +145,17 @@ def _note_left_out(warehouse: Warehouse, left_out: list[tuple[ObjectStoragePath,
             session.insert_rows(LEDGER, columns, constants={"loaded_at": dt.datetime.now(dt.UTC)})
 
 
-def _load_whole(session: Session, dataset: Dataset, source: SourceFile, parts: set[str]) -> LoadResult:
+def _load_whole(
+    session: Session, dataset: Dataset, source: SourceFile, parts: set[str], origin: Origin
+) -> LoadResult:
     """Load a file in one transaction; where the warehouse's reader refuses it, row by row."""
 
+    @retry(retry=retry_if_exception_type(LoadConflictError), stop=stop_after_attempt(MAX_TRIES), reraise=True)
     def load(source: SourceFile) -> LoadResult:
         with session.transaction():
+            _claim(session, dataset)
             _follow_rename(session, dataset, source, parts)
-            result = _load(session, dataset, source)
+            result = _load(session, dataset, source, origin)
             source.check_unchanged()
         return result
 
@@ -140,10 +172,25 @@ def _load_whole(session: Session, dataset: Dataset, source: SourceFile, parts: s
         raise IngestionError(f"{source.name} cannot be read as CSV: {error}") from error
 
 
+def _claim(session: Session, dataset: Dataset) -> None:
+    """Move the data set's version by one, first in the transaction: no other run can until that ends.
+
+    Snowflake reads what is committed, so that without it two runs would both find the ledger empty and load.
+    """
+    query = f"select max(version) from {VERSIONS} where dataset = ?"  # noqa: S608 (our names)
+    [(version,)] = session.execute(query, [dataset.name])
+    [(moved, *_)] = session.execute(
+        f"update {VERSIONS} set version = version + 1, updated_at = ? where dataset = ? and version = ?",  # noqa: S608
+        [dt.datetime.now(dt.UTC), dataset.name, version],
+    )
+    if not moved:
+        raise LoadConflictError(f"another run has just loaded {dataset.name}")
+
+
 def _follow_rename(session: Session, dataset: Dataset, source: SourceFile, parts: set[str]) -> None:
     """Let a file that was renamed from one part to another keep its rows, instead of loading them twice."""
-    for part, (checksum, _) in _current_loads(session, dataset).items():
-        if part not in parts and checksum == source.checksum:
+    for part, load in _current_loads(session, dataset).items():
+        if part not in parts and load.checksum == source.checksum:
             _delete_rows(session, dataset, source.part)
             session.execute(
                 f"update {LEDGER} set part = ? where dataset = ? and part = ?",  # noqa: S608 (our names)
@@ -159,13 +206,19 @@ def _delete_rows(session: Session, dataset: Dataset, part: str) -> None:
     )
 
 
-def _load(session: Session, dataset: Dataset, source: SourceFile) -> LoadResult:
+def _load(session: Session, dataset: Dataset, source: SourceFile, origin: Origin) -> LoadResult:
     current = _current_loads(session, dataset)
-    if source.part in current and current[source.part][0] == source.checksum:
-        return LoadResult(dataset.name, source.name, current[source.part][1], loaded=False)
+    known = current.get(source.part)
+    if known and known.checksum == source.checksum:
+        if _is_as_recorded(session, dataset, known, current):
+            return LoadResult(dataset.name, source.name, known.rows, loaded=False)
+        log.warning(
+            "%s holds other rows than the ledger says: %s is loaded again", dataset.table, source.name
+        )
     load_id = str(uuid.uuid4())
     loaded_at = dt.datetime.now(dt.UTC)
     _delete_rows(session, dataset, source.part)
+    _delete_strays(session, dataset)
     metadata = {"_source_file": source.name, "_loaded_at": loaded_at, "_load_id": load_id}
     source.check_unchanged()  # the wait for the warehouse may have been long
     rows = session.load_csv(dataset.table, source.csv, metadata)
@@ -179,6 +232,7 @@ def _load(session: Session, dataset: Dataset, source: SourceFile) -> LoadResult:
         "row_count": rows,
         "ignored_columns": ", ".join(source.ignored_columns),
         "loaded_at": loaded_at,
+        "is_generated": origin.is_generated,
     }
     session.execute(
         f"insert into {LEDGER} ({', '.join(entry)}) values ({', '.join('?' * len(entry))})",  # noqa: S608
@@ -187,10 +241,31 @@ def _load(session: Session, dataset: Dataset, source: SourceFile) -> LoadResult:
     return LoadResult(dataset.name, source.name, rows, loaded=True)
 
 
-def _current_loads(session: Session, dataset: Dataset) -> dict[str, tuple[str, int]]:
-    """Return checksum and row count of the newest load of each part."""
-    rows = session.execute(
-        f"select part, checksum, row_count from {LEDGER} where dataset = ? order by loaded_at",  # noqa: S608
+def _is_as_recorded(session: Session, dataset: Dataset, load: Load, current: dict[str, Load]) -> bool:
+    """Return whether the table has the load's rows, and none that belongs to no part's newest load."""
+    newest = [one.load_id for one in current.values()]
+    places = ", ".join("?" * len(newest))
+    [(own, strays)] = session.execute(
+        "select count(case when _load_id = ? then 1 end),"  # noqa: S608 (our names)
+        f" count(case when _load_id in ({places}) then null else 1 end) from {dataset.table}",
+        [load.load_id, *newest],
+    )
+    return bool(own == load.rows and not strays)
+
+
+def _delete_strays(session: Session, dataset: Dataset) -> None:
+    """Delete rows of which the ledger knows nothing."""
+    session.execute(
+        f"delete from {dataset.table} where _load_id is null or _load_id not in"  # noqa: S608 (our names)
+        f" (select load_id from {LEDGER} where dataset = ?)",
         [dataset.name],
     )
-    return {part: (checksum, row_count) for part, checksum, row_count in rows}
+
+
+def _current_loads(session: Session, dataset: Dataset) -> dict[str, Load]:
+    """Return the newest load of each part."""
+    rows = session.execute(
+        f"select part, load_id, checksum, row_count from {LEDGER} where dataset = ? order by loaded_at",  # noqa: S608
+        [dataset.name],
+    )
+    return {part: Load(*load) for part, *load in rows}

@@ -3,7 +3,8 @@
 from include.alert_kind import AlertKind
 from include.ingestion.datasets import DATASETS
 from include.ingestion.errors import IngestionError
-from include.ingestion.loader import LEDGER, create_tables
+from include.ingestion.loader import create_tables
+from include.ingestion.origin import LEDGER
 from include.warehouse import Warehouse
 
 

@@ -24,6 +24,8 @@ from openpyxl.worksheet.cell_range import CellRange
 
 from include.ingestion.datasets import DATASETS, Dataset
 from include.ingestion.errors import IngestionError
+from include.ingestion.unpacking import check_unpacked
+from include.settings import get_settings
 
 WORKBOOK_ERRORS = (
     *(InvalidFileException, zipfile.BadZipFile, zlib.error, SyntaxError),  # a SyntaxError is of the XML
@@ -155,12 +157,16 @@ def _check_is_workbook(path: Path, name: str) -> None:
     """Raise IngestionError for other kinds of file that are zip archives within."""
     with zipfile.ZipFile(path) as archive:
         names = set(archive.namelist())
+        # Python reads no more of an entry than the size that is written beside it.
+        unpacked = sum(entry.file_size for entry in archive.infolist())
     if "xl/workbook.bin" in names:
         raise IngestionError(f"{name} is a binary workbook (.xlsb); save it as plain .xlsx or CSV.")
     if "mimetype" in names and "content.xml" in names:
         raise IngestionError(f"{name} is an OpenDocument file; save it as .xlsx or CSV.")
     if "[Content_Types].xml" not in names:
         raise IngestionError(f"{name} is a zip archive; unpack it and deliver the file that it holds.")
+    limit = get_settings().source_max_workbook_mb
+    check_unpacked(name, path.stat().st_size, unpacked, limit, "SOURCE_MAX_WORKBOOK_MB")
 
 
 def choose_sheets(sheets: list[Sheet], dataset: Dataset, name: str) -> tuple[list[Sheet], list[str]]:

@@ -1,15 +1,17 @@
 """Alerts of all DAGs: which run failed or is late, why, and where its log is.
 
-Each goes to the log and, where the settings name one, to a webhook, to Slack and to e-mail. `python -m
-include.orchestration.alerts` sends one to try them.
+Each goes to the log and, where the settings name one, to a webhook, to Slack and to e-mail. An error may
+quote a customer's row or a path, so the reason stays in the log unless ALERT_INCLUDE_REASON lets it go out,
+and then without values. `python -m include.orchestration.alerts` sends an alert to try the channels.
 """
 
 import asyncio
 import html
 import logging
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
@@ -30,6 +32,8 @@ LONGEST_REASON = 600  # characters
 # Airflow stops a callback together with the DAG file that it belongs to, after 50 s.
 TIMEOUT_SECONDS = 5
 BUSY = {429, 500, 502, 503, 504}
+# What of a reason may belong to a person, a place or a key: what stands in quotes, addresses, paths, numbers.
+VALUE = re.compile(r"""\b\w+://\S+|[\w.+-]+@[\w.-]+|"[^"]*"|(?<!\w)'[^']*'|(?<![\w.])~?/\S+|\d{5,}""")
 
 
 @dataclass(frozen=True)
@@ -37,14 +41,14 @@ class Alert:
     """What people and programs are told; as JSON, the payload of the webhook.
 
     `kind` holds one AlertKind, or several with commas. `task_id` is the task that failed first, None where
-    none did; `url` leads to its log, else to the run.
+    none did; `url` leads to its log, else to the run. `reason` is None where it may not leave.
     """
 
     kind: str
     dag_id: str
     run_id: str
     task_id: str | None
-    reason: str
+    reason: str | None
     url: str
     failed_tasks: int = 0
 
@@ -57,8 +61,9 @@ class Alert:
     def text(self) -> str:
         """Return it in one line."""
         task = f", task {self.task_id}" if self.task_id else ""
+        reason = f" {self.reason}" if self.reason else ""
         others = f" Failed tasks: {self.failed_tasks}." if self.failed_tasks > 1 else ""
-        return f"{self.subject}, run {self.run_id}{task}: {self.reason}{others} {self.url}"
+        return f"{self.subject}, run {self.run_id}{task}:{reason}{others} {self.url}"
 
 
 class AlertNotifier(BaseNotifier):
@@ -164,14 +169,20 @@ def send(alert: Alert, settings: Settings | None = None) -> list[str]:
     One that fails keeps no other from being tried. No message holds a URL, which is a secret here.
     """
     log.error("%s", alert.text)
+    settings = settings or get_settings()
+    outgoing = replace(alert, reason=_without_values(alert.reason) if settings.alert_include_reason else None)
     failed = []
-    for name, deliver in _channels(settings or get_settings()):
+    for name, deliver in _channels(settings):
         try:
-            deliver(alert)
+            deliver(outgoing)
         except Exception as error:  # noqa: BLE001 (a run's outcome must not depend on a mail server)
-            log.error("The alert could not be sent: %s: %s", name, _without_url(error))  # noqa: TRY400
+            log.error("The alert could not be sent: %s: %s", name, without_url(error))  # noqa: TRY400
             failed.append(name)
     return failed
+
+
+def _without_values(reason: str | None) -> str | None:
+    return VALUE.sub("…", reason) if reason else None
 
 
 def _channels(settings: Settings) -> Iterator[tuple[str, Callable[[Alert], None]]]:
@@ -189,7 +200,8 @@ def _channels(settings: Settings) -> Iterator[tuple[str, Callable[[Alert], None]
         yield "ALERT_EMAIL_TO", lambda alert: _mail(settings.alert_email_to, alert)
 
 
-def _is_busy(error: BaseException) -> bool:
+def is_busy(error: BaseException) -> bool:
+    """Return whether a request that failed may succeed when it is repeated."""
     if isinstance(error, requests.HTTPError):
         return error.response.status_code in BUSY
     return isinstance(error, requests.ConnectionError | requests.Timeout)
@@ -197,7 +209,7 @@ def _is_busy(error: BaseException) -> bool:
 
 # Not urllib3's own retries, which log the URL's path.
 @retry(
-    retry=retry_if_exception(_is_busy), stop=stop_after_attempt(3), wait=wait_exponential(0.25), reraise=True
+    retry=retry_if_exception(is_busy), stop=stop_after_attempt(3), wait=wait_exponential(0.25), reraise=True
 )
 def _post(url: str, payload: dict[str, Any]) -> None:
     answer = requests.post(url, json=payload, timeout=TIMEOUT_SECONDS, allow_redirects=False)
@@ -215,7 +227,7 @@ def _mail(recipients: str, alert: Alert) -> None:
         smtp.send_email_smtp(to=addresses, subject=alert.subject, html_content=body)
 
 
-def _without_url(error: Exception) -> str:
+def without_url(error: Exception) -> str:
     """Return what went wrong; an error of requests holds the URL, but for the answer's status."""
     if isinstance(error, requests.HTTPError):
         return str(error)

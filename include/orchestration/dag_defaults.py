@@ -1,4 +1,4 @@
-"""House rules of every DAG: real data intervals, retries, one run at a time, alerts, a deadline."""
+"""House rules of every DAG: data intervals, retries, one run at a time, alerts, heartbeat, deadline."""
 
 import sys
 from datetime import timedelta
@@ -11,6 +11,8 @@ from airflow.sdk.definitions.deadline import DeadlineAlert
 
 from include.orchestration.alerts import AlertNotifier, note_failure
 from include.orchestration.deadlines import RunQueuedAt
+from include.orchestration.heartbeat import HeartbeatNotifier
+from include.orchestration.parameters import check_parameters
 from include.settings import get_settings
 
 
@@ -34,6 +36,7 @@ def dag_defaults() -> dict[str, Any]:
         "catchup": False,
         "max_active_runs": 1,
         "on_failure_callback": AlertNotifier(),
+        "on_success_callback": HeartbeatNotifier(),
         "deadline": None if in_dags_test() else _deadline(minutes),
         "default_args": {
             "owner": "data-platform",
@@ -42,6 +45,7 @@ def dag_defaults() -> dict[str, Any]:
             "retry_exponential_backoff": True,
             "max_retry_delay": timedelta(minutes=5),
             "on_failure_callback": note_failure,
+            "pre_execute": check_parameters,
         },
     }
 

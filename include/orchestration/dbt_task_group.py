@@ -2,9 +2,11 @@
 
 from typing import Any
 
+from airflow.sdk import Context
 from cosmos import DbtTaskGroup, ExecutionConfig, ProjectConfig, RenderConfig
 from cosmos.constants import ExecutionMode, InvocationMode, LoadMode, TestBehavior
 
+from include.dbt_with_parent import DBT_WITH_PARENT
 from include.orchestration.cosmos_watcher import (
     Operator,
     build_again_when_cleared,
@@ -14,6 +16,7 @@ from include.orchestration.cosmos_watcher import (
 )
 from include.orchestration.dbt_errors import raise_what_failed
 from include.orchestration.dbt_profile import dbt_profile
+from include.orchestration.parameters import check_parameters
 from include.settings import DBT_PROJECT_DIR, get_settings
 
 OF_OTHER_DAGS = ["tag:segments", "tag:streaming"]  # what marketing_pipeline leaves to them
@@ -22,9 +25,9 @@ MANIFEST = DBT_PROJECT_DIR / "target" / "manifest.json"
 # For models that only need to know the day that recency counts from.
 AS_OF_VARS = {"as_of_date": "{{ params.as_of_date or '' }}"}
 
-# What a run compares with the files, for the dbt project's vars: the run's parameters, else a backfill's data interval,
-# else (scheduled and manual runs) everything. What describes "now" is built for now in a backfill, too, so only a
-# parameter names an as-of date.
+# What a run compares with the files, for the dbt project's vars: the run's parameters, else a backfill's
+# data interval, else (scheduled and manual runs) everything. What describes "now" is built for now in a
+# backfill, too, so only a parameter names an as-of date.
 _BACKFILL = "dag_run.run_type == 'backfill'"
 RUN_VARS = {
     "start_date": f"{{{{ params.start_date or (data_interval_start | ds if {_BACKFILL} else '') }}}}",
@@ -32,6 +35,8 @@ RUN_VARS = {
     **AS_OF_VARS,
     "max_rejected_share": str(get_settings().max_rejected_share),
 }
+# Backfills do not count against max_active_runs, and on Snowflake the pool may have more than one slot.
+ONE_RUN_AT_A_TIME = {"max_active_tis_per_dag": 1}
 FULL_REFRESH = "{{ params.full_refresh }}"
 # The same for the streams, whose intervals are hours.
 STREAM_VARS = {
@@ -71,11 +76,13 @@ def dbt_task_group(
         execution_config=ExecutionConfig(
             execution_mode=ExecutionMode.WATCHER,
             invocation_mode=InvocationMode.SUBPROCESS,
+            dbt_executable_path=DBT_WITH_PARENT,
             setup_operator_args={
                 # Cosmos does not retry the producer: after a failure each node retries by itself.
                 "retries": 0,
-                "pre_execute": build_again_when_cleared,
+                "pre_execute": before_dbt,
                 "pool": "warehouse",
+                **ONE_RUN_AT_A_TIME,
                 # Unit tests say that the code is right: CI's work, on no warehouse's time.
                 "dbt_cmd_flags": ["--exclude-resource-type", "unit_test"],
             },
@@ -96,8 +103,15 @@ def dbt_task_group(
     return group
 
 
+def before_dbt(context: Context) -> None:
+    """Judge the run's parameters, as before any other task, and make a cleared producer build again."""
+    check_parameters(context)
+    build_again_when_cleared(context)
+
+
 def _operator_args(dbt_vars: dict[str, str], full_refresh: str) -> dict[str, Any]:
     return {
+        **ONE_RUN_AT_A_TIME,
         "append_env": True,
         "retries": 1,
         "vars": dbt_vars,

@@ -14,15 +14,17 @@
 
 use role useradmin;
 
-create role if not exists loader comment = 'Writes raw files and streams';
+create role if not exists loader comment = 'Writes raw files';
+create role if not exists streamer comment = 'Writes events, and nothing else';
 create role if not exists transformer comment = 'Reads raw, owns what dbt and training build';
 create role if not exists reporter comment = 'Reads the marts';
 
 grant role loader to role sysadmin;
+grant role streamer to role sysadmin;
 grant role transformer to role sysadmin;
 grant role reporter to role sysadmin;
 
--- One user for each place that holds a key. Airflow both loads and transforms; the consumer beside it only loads.
+-- One user for each place that holds a key. Airflow does all; the consumer beside it writes events only.
 create user if not exists marketing_airflow type = service;
 create user if not exists marketing_streaming type = service;
 create user if not exists marketing_reporting type = service;
@@ -34,7 +36,7 @@ alter user marketing_airflow set
     comment = 'Airflow: ingestion, dbt, training';
 alter user marketing_streaming set
     rsa_public_key = '<% streaming_public_key %>'
-    default_role = 'LOADER' default_secondary_roles = () default_warehouse = 'LOADING'
+    default_role = 'STREAMER' default_secondary_roles = () default_warehouse = 'STREAMING'
     comment = 'The consumer of the Kafka streams';
 alter user marketing_reporting set
     rsa_public_key = '<% reporting_public_key %>'
@@ -43,7 +45,9 @@ alter user marketing_reporting set
 
 grant role loader to user marketing_airflow;
 grant role transformer to user marketing_airflow;
-grant role loader to user marketing_streaming;
+grant role streamer to user marketing_airflow;
+grant role streamer to user marketing_streaming;
+revoke role loader from user marketing_streaming;
 grant role reporter to user marketing_reporting;
 
 
@@ -53,13 +57,18 @@ use role sysadmin;
 
 -- The size is set once, so that running this again does not undo a warehouse that was made larger.
 create warehouse if not exists loading warehouse_size = 'XSMALL' initially_suspended = true;
+create warehouse if not exists streaming warehouse_size = 'XSMALL' initially_suspended = true;
 create warehouse if not exists transforming warehouse_size = 'XSMALL' initially_suspended = true;
 create warehouse if not exists reporting warehouse_size = 'XSMALL' initially_suspended = true;
 
 alter warehouse loading set
     auto_suspend = 60 auto_resume = true
     statement_timeout_in_seconds = 3600 statement_queued_timeout_in_seconds = 600
-    comment = 'Files and streams';
+    comment = 'Files';
+alter warehouse streaming set
+    auto_suspend = 60 auto_resume = true
+    statement_timeout_in_seconds = 3600 statement_queued_timeout_in_seconds = 600
+    comment = 'The consumer';
 alter warehouse transforming set
     auto_suspend = 60 auto_resume = true
     statement_timeout_in_seconds = 3600 statement_queued_timeout_in_seconds = 1800
@@ -71,25 +80,69 @@ alter warehouse reporting set
 
 create database if not exists marketing_insights_db comment = 'Marketing Insight Pipeline';
 
-create schema if not exists marketing_insights_db.raw comment = 'Files as delivered, all text, with a ledger';
-create schema if not exists marketing_insights_db.streaming comment = 'Events as they came, and by event';
-create schema if not exists marketing_insights_db.staging comment = 'Typed and cleaned; the quarantine';
-create schema if not exists marketing_insights_db.analytics comment = 'Star schema, marts, segments';
-create schema if not exists marketing_insights_db.snapshots comment = 'History of customers and segments';
-create schema if not exists marketing_insights_db.test_failures comment = 'Rows that failed a test, where stored';
+-- Time Travel: so many days back a table can be read and cloned as it was (docs/runbooks/batch.md). One is what every
+-- edition allows; with Enterprise make it more, on raw, streaming and snapshots first. It is set once: yours stays.
+create schema if not exists marketing_insights_db.raw
+    data_retention_time_in_days = 1 comment = 'Files as delivered, all text, with a ledger';
+create schema if not exists marketing_insights_db.streaming
+    data_retention_time_in_days = 1 comment = 'Events as they came, and by event';
+create schema if not exists marketing_insights_db.staging
+    data_retention_time_in_days = 1 comment = 'Typed and cleaned; the quarantine';
+create schema if not exists marketing_insights_db.analytics
+    data_retention_time_in_days = 1 comment = 'Star schema, marts, segments';
+create schema if not exists marketing_insights_db.snapshots
+    data_retention_time_in_days = 1 comment = 'History of customers and segments';
+create schema if not exists marketing_insights_db.test_failures
+    data_retention_time_in_days = 0 comment = 'Rows that failed a test, where stored';
+
+-- Owners of objects grant nothing here: who may read what is said in this file alone.
+alter schema marketing_insights_db.raw enable managed access;
+alter schema marketing_insights_db.streaming enable managed access;
+alter schema marketing_insights_db.staging enable managed access;
+alter schema marketing_insights_db.analytics enable managed access;
+alter schema marketing_insights_db.snapshots enable managed access;
+alter schema marketing_insights_db.test_failures enable managed access;
+
+
+-- Where data must not go -------------------------------------------------------------------------------------------
+
+use role accountadmin;
+
+-- Of the whole account: no stage and no unload to an address that no administrator has made a storage integration for.
+alter account set require_storage_integration_for_stage_creation = true;
+alter account set require_storage_integration_for_stage_operation = true;
+alter account set prevent_unload_to_inline_url = true;
+
+-- From where the service users may log in: put your own addresses in, and take the dashes away.
+-- create network policy if not exists marketing_insights allowed_ip_list = ('192.0.2.0/24');
+-- alter user marketing_airflow set network_policy = marketing_insights;
+-- alter user marketing_streaming set network_policy = marketing_insights;
+-- alter user marketing_reporting set network_policy = marketing_insights;
 
 
 -- Cost -------------------------------------------------------------------------------------------------------------
 
 use role accountadmin;
 
-create resource monitor if not exists marketing_insights
+-- A month's quota of each warehouse: what it is expected to use (docs/snowflake.md), and a third more. `make check` says
+-- whether it still fits. A quota that you changed stays.
+create resource monitor if not exists marketing_loading
+    with credit_quota = 20 frequency = monthly start_timestamp = immediately
+    triggers on 75 percent do notify on 100 percent do suspend on 110 percent do suspend_immediate;
+create resource monitor if not exists marketing_streaming
+    with credit_quota = 250 frequency = monthly start_timestamp = immediately
+    triggers on 75 percent do notify on 100 percent do suspend on 110 percent do suspend_immediate;
+create resource monitor if not exists marketing_transforming
+    with credit_quota = 100 frequency = monthly start_timestamp = immediately
+    triggers on 75 percent do notify on 100 percent do suspend on 110 percent do suspend_immediate;
+create resource monitor if not exists marketing_reporting
     with credit_quota = 50 frequency = monthly start_timestamp = immediately
     triggers on 75 percent do notify on 100 percent do suspend on 110 percent do suspend_immediate;
 
-alter warehouse loading set resource_monitor = marketing_insights;
-alter warehouse transforming set resource_monitor = marketing_insights;
-alter warehouse reporting set resource_monitor = marketing_insights;
+alter warehouse loading set resource_monitor = marketing_loading;
+alter warehouse streaming set resource_monitor = marketing_streaming;
+alter warehouse transforming set resource_monitor = marketing_transforming;
+alter warehouse reporting set resource_monitor = marketing_reporting;
 
 
 -- Who may do what --------------------------------------------------------------------------------------------------
@@ -97,21 +150,29 @@ alter warehouse reporting set resource_monitor = marketing_insights;
 use role securityadmin;
 
 grant usage on warehouse loading to role loader;
+grant usage on warehouse streaming to role streamer;
 grant usage on warehouse transforming to role transformer;
 grant usage on warehouse reporting to role reporter;
 
+grant monitor on resource monitor marketing_loading to role loader;
+grant monitor on resource monitor marketing_streaming to role streamer;
+grant monitor on resource monitor marketing_transforming to role transformer;
+
 grant usage on database marketing_insights_db to role loader;
+grant usage on database marketing_insights_db to role streamer;
 grant usage on database marketing_insights_db to role transformer;
 grant usage on database marketing_insights_db to role reporter;
 
--- The loader owns what it makes in raw and streaming: tables, a stage, and the pipes of Snowpipe Streaming. Retention
--- asks stg_bitcoin and stg_news what they hold before it deletes.
+-- The loader owns what it makes in raw: tables and a stage.
 grant usage, create table, create stage, create file format on schema marketing_insights_db.raw to role loader;
-grant usage, create table, create pipe on schema marketing_insights_db.streaming to role loader;
-grant select on all tables in schema marketing_insights_db.streaming to role loader;
-grant select on future tables in schema marketing_insights_db.streaming to role loader;
 
--- The transformer reads what the loader wrote and owns the rest; in raw it keeps dbt's run results.
+-- The streamer owns what it makes in streaming: tables, and the pipes of Snowpipe Streaming. Retention asks stg_bitcoin
+-- and stg_news what they hold before it deletes.
+grant usage, create table, create pipe on schema marketing_insights_db.streaming to role streamer;
+grant select on all tables in schema marketing_insights_db.streaming to role streamer;
+grant select on future tables in schema marketing_insights_db.streaming to role streamer;
+
+-- The transformer reads what the two others wrote and owns the rest; in raw it keeps dbt's run results.
 grant usage, create table on schema marketing_insights_db.raw to role transformer;
 grant usage, create table, create view on schema marketing_insights_db.streaming to role transformer;
 grant usage, create table, create view on schema marketing_insights_db.staging to role transformer;
@@ -145,6 +206,11 @@ create file format if not exists marketing_insights_db.raw.ingestion_csv
 create stage if not exists marketing_insights_db.raw.ingestion
     file_format = (format_name = 'marketing_insights_db.raw.ingestion_csv');
 
+
+-- What the streamer finds ------------------------------------------------------------------------------------------
+
+use role streamer;
+
 -- dbt would make these where the consumer has not, and own them then; the consumer must.
 create table if not exists marketing_insights_db.streaming.bitcoin_prices_raw (
     event_id varchar not null,
@@ -171,5 +237,15 @@ create table if not exists marketing_insights_db.streaming.kafka_offsets (
     kafka_partition integer not null,
     next_offset bigint not null,
     updated_at timestamp_tz not null,
+    topic_id varchar,
     primary key (kafka_topic, kafka_partition)
 );
+
+-- Before version 0.2 they were the loader's.
+use role securityadmin;
+grant ownership on table marketing_insights_db.streaming.bitcoin_prices_raw to role streamer copy current grants;
+grant ownership on table marketing_insights_db.streaming.news_events_raw to role streamer copy current grants;
+grant ownership on table marketing_insights_db.streaming.kafka_offsets to role streamer copy current grants;
+revoke usage, create table, create pipe on schema marketing_insights_db.streaming from role loader;
+revoke select on all tables in schema marketing_insights_db.streaming from role loader;
+revoke select on future tables in schema marketing_insights_db.streaming from role loader;

@@ -10,10 +10,16 @@ drop user if exists marketing_streaming;
 drop user if exists marketing_reporting;
 
 drop warehouse if exists loading;
+drop warehouse if exists streaming;
 drop warehouse if exists transforming;
 drop warehouse if exists reporting;
-drop resource monitor if exists marketing_insights;
+drop resource monitor if exists marketing_loading;
+drop resource monitor if exists marketing_streaming;
+drop resource monitor if exists marketing_transforming;
+drop resource monitor if exists marketing_reporting;
+drop resource monitor if exists marketing_insights;  -- before version 0.2
 
 drop role if exists loader;
+drop role if exists streamer;
 drop role if exists transformer;
 drop role if exists reporter;

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-# Who works: the loader writes raw files and streams, the transformer builds and reads all that follows from
-# them. On Snowflake each is a role with its own virtual warehouse.
-Role = Literal["loader", "transformer"]
+# Who works: the loader writes raw files, the streamer events, the transformer builds and reads all that
+# follows from them. On Snowflake each is a role with its own virtual warehouse.
+Role = Literal["loader", "streamer", "transformer"]
 
 
 ROW_NUMBER = "_source_row"
@@ -105,8 +105,11 @@ class Warehouse(ABC):
     """Where the tables live."""
 
     @abstractmethod
-    def session(self) -> AbstractContextManager[Session]:
-        """Open a connection late and close it at once: a DuckDB file has one writer process at a time."""
+    def session(self, reads: Path | None = None) -> AbstractContextManager[Session]:
+        """Open a connection late and close it at once: a DuckDB file has one writer process at a time.
+
+        `reads` is the one file that SQL itself may read: on DuckDB, `load_csv` needs it.
+        """
 
     @abstractmethod
     def check(self) -> list[Finding]:

@@ -1,6 +1,6 @@
 """Whether the warehouse is ready: `python -m include.warehouse.check`, for before the first run.
 
-On DuckDB it opens the file for writing. On Snowflake it connects as loader and as transformer and checks
+On DuckDB it opens the file for writing. On Snowflake it connects as each of the three roles and checks
 every privilege that the product needs. Each gets a line: `ok`, or `missing` with the statement that grants
 it. Ends with 1 if one is missing, with 2 if there is no connection.
 """

@@ -29,7 +29,8 @@ class Dialect:
 def get_warehouse(settings: Settings | None = None, role: Role = "loader") -> Warehouse:
     """Return the warehouse that the setting WAREHOUSE names; nothing is opened yet.
 
-    Who reads or writes what dbt builds takes the role "transformer"; DuckDB knows no roles.
+    Who reads or writes what dbt builds takes the role "transformer", who writes events "streamer"; DuckDB
+    knows no roles.
     """
     settings = settings or get_settings()
     if settings.warehouse == "snowflake":
@@ -49,7 +50,7 @@ def get_stream_warehouse(settings: Settings | None = None) -> tuple[Warehouse, D
 
         from include.warehouse.snowflake import NotConfiguredError, SnowflakeWarehouse  # noqa: PLC0415
 
-        return SnowflakeWarehouse(), Dialect(
+        return SnowflakeWarehouse("streamer"), Dialect(
             json_type="variant",
             errors=(Error, NotConfiguredError, OSError),
             keeps_session=True,

@@ -21,12 +21,21 @@ from include.warehouse.base import (
     Session,
     Warehouse,
 )
+from include.warehouse.duckdb_file import ensure_file
 
 log = logging.getLogger(__name__)
 
 LOCK_TIMEOUT_SECONDS = 300
 CHECK_TIMEOUT_SECONDS = 5
 LOG_LIMIT = "1MB"  # reading so much of it costs a session about 10 ms
+# In this order: the last one fixes the others. include/dbt/profiles.yml has the same.
+CLOSED = {
+    "autoload_known_extensions": "false",
+    "autoinstall_known_extensions": "false",
+    "allow_community_extensions": "false",
+    "enable_external_access": "false",
+    "lock_configuration": "true",
+}
 
 
 def is_lock_conflict(error: BaseException) -> bool:
@@ -117,6 +126,19 @@ def _reason(error: Exception) -> str:
     return " ".join(text.split())[:200]
 
 
+def _close_in(connection: duckdb.DuckDBPyConnection, reads: Path | None) -> None:
+    """Let SQL reach no other file, no host and no extension, and let no statement change that.
+
+    `reads` is the exception: a file, and the folder that it lies in.
+    """
+    if reads:
+        folder, file = (str(one).replace("'", "''") for one in (reads.parent, reads))
+        connection.execute(f"set allowed_directories = ['{folder}']")
+        connection.execute(f"set allowed_paths = ['{file}']")  # where it is a link to another folder
+    for setting, value in CLOSED.items():
+        connection.execute(f"set {setting} = {value}")
+
+
 class DuckDBWarehouse(Warehouse):
     """The file at `path`, created on first use."""
 
@@ -141,10 +163,10 @@ class DuckDBWarehouse(Warehouse):
 
     @contextmanager
     @override
-    def session(self) -> Iterator[DuckDBSession]:
+    def session(self, reads: Path | None = None) -> Iterator[DuckDBSession]:
         """Waits up to `lock_timeout_seconds` while another process holds the file."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        connection = self._waiting_for_lock(self._connect)
+        ensure_file(self.path)
+        connection = self._waiting_for_lock(self._connect, reads)
         try:
             yield DuckDBSession(connection)
         finally:
@@ -169,14 +191,16 @@ class DuckDBWarehouse(Warehouse):
             reraise=True,
         )
 
-    def _connect(self) -> duckdb.DuckDBPyConnection:
+    def _connect(self, reads: Path | None) -> duckdb.DuckDBPyConnection:
         try:
             connection = duckdb.connect(str(self.path))
         except duckdb.IOException as error:
             # The kernel numbers a process in another container 0.
             text = str(error).replace("held in PID 0", "held by a process of another container")
             raise duckdb.IOException(text) from None
-        connection.execute("set TimeZone = 'UTC'")
+        if connection.execute("select current_setting('lock_configuration')").fetchall() == [(True,)]:
+            return connection  # this process has the file open already, and the settings are the file's
+        connection.execute("set global TimeZone = 'UTC'")
         if self._threads:
             connection.execute(f"set threads = {self._threads}")
         if self._keeps_log:
@@ -185,4 +209,5 @@ class DuckDBWarehouse(Warehouse):
         # It would go into the log, on stdout. In a notebook it is off, and touching it asks for ipywidgets.
         if connection.execute("select current_setting('enable_progress_bar')").fetchall() != [(False,)]:
             connection.execute("set enable_progress_bar = false")
+        _close_in(connection, reads)
         return connection

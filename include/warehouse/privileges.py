@@ -1,8 +1,10 @@
-"""Whether loader and transformer have every privilege on Snowflake that the product needs.
+"""Whether loader, streamer and transformer have every privilege on Snowflake that the product needs.
 
 It needs no further rights, and no virtual warehouse has to start for it.
 """
 
+import math
+import os
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
@@ -20,6 +22,11 @@ from include.warehouse.snowflake import NotConfiguredError, connect_arguments
 STREAM_TABLES = ("BITCOIN_PRICES_RAW", "NEWS_EVENTS_RAW", "KAFKA_OFFSETS")
 TABLES_OF_DBT = ("RAW", "STREAMING", "STAGING", "ANALYTICS", "SNAPSHOTS", "TEST_FAILURES")
 VIEWS_OF_DBT = ("STREAMING", "STAGING", "ANALYTICS")
+HOURS_A_MONTH = 730
+SECONDS_AWAKE = 75  # of a batch: a second or two of work, then a minute until the warehouse sleeps
+# Credits a month on XSMALL (a credit an hour) with the default schedules: five files a day; an hourly, a
+# daily and the retraining run, some minutes each.
+EXPECTED_CREDITS = {"loader": 5.0, "transformer": 65.0}
 
 
 class Privilege(NamedTuple):
@@ -51,25 +58,35 @@ class Connected:
 
 
 def check_privileges() -> list[Finding]:
-    """Return a finding for each thing that loader and transformer need. Raises NotReachableError."""
+    """Return a finding for each thing that the three roles need. Raises NotReachableError."""
     settings = SnowflakeSettings()
-    with _connected("loader") as loader, _connected("transformer") as transformer:
+    with (
+        _connected("loader") as loader,
+        _connected("streamer") as streamer,
+        _connected("transformer") as transformer,
+    ):
         database = loader.database
         return [
             Finding(loader.role, f"connects to {database}", ok=True),
             *_granted(loader, Privilege("USAGE", "WAREHOUSE", settings.loader_warehouse.upper())),
             *_granted(loader, Privilege("USAGE", "DATABASE", database)),
             *_on_schemas(loader, ["RAW"], "USAGE", "CREATE TABLE", "CREATE STAGE"),
-            *_on_schemas(loader, ["STREAMING"], "USAGE", "CREATE TABLE", "CREATE PIPE"),
-            *_owned(loader, transformer),
-            *_readable(loader, transformer, "STREAMING"),
+            *_quota(loader, settings.loader_warehouse, EXPECTED_CREDITS["loader"]),
+            Finding(streamer.role, f"connects to {database}", ok=True),
+            *_granted(streamer, Privilege("USAGE", "WAREHOUSE", settings.streamer_warehouse.upper())),
+            *_granted(streamer, Privilege("USAGE", "DATABASE", database)),
+            *_on_schemas(streamer, ["STREAMING"], "USAGE", "CREATE TABLE", "CREATE PIPE"),
+            *_quota(streamer, settings.streamer_warehouse, _credits_of_the_consumer()),
+            *_owned(streamer, transformer),
+            *_readable(streamer, transformer, "STREAMING"),
             Finding(transformer.role, f"connects to {database}", ok=True),
             *_granted(transformer, Privilege("USAGE", "WAREHOUSE", settings.transformer_warehouse.upper())),
             *_granted(transformer, Privilege("USAGE", "DATABASE", database)),
+            *_quota(transformer, settings.transformer_warehouse, EXPECTED_CREDITS["transformer"]),
             *_on_schemas(transformer, TABLES_OF_DBT, "USAGE", "CREATE TABLE"),
             *_on_schemas(transformer, VIEWS_OF_DBT, "CREATE VIEW"),
             *_readable(transformer, loader, "RAW"),
-            *_readable(transformer, loader, "STREAMING"),
+            *_readable(transformer, streamer, "STREAMING"),
         ]
 
 
@@ -82,22 +99,44 @@ def _granted(session: Connected, wanted: Privilege) -> Iterator[Finding]:
     )
 
 
+def _credits_of_the_consumer() -> float:
+    """Return the credits of a month in which events come all the time and each batch wakes the warehouse."""
+    batch_seconds = float(os.environ.get("CONSUMER_BATCH_SECONDS") or 300)
+    return HOURS_A_MONTH * min(1.0, SECONDS_AWAKE / batch_seconds)
+
+
+def _quota(session: Connected, virtual_warehouse: str, expected: float) -> Iterator[Finding]:
+    """Yield whether the warehouse's resource monitor, as the bootstrap names it, has room for its work."""
+    monitor = f"MARKETING_{virtual_warehouse.upper()}"
+    wanted = Privilege("MONITOR", "RESOURCE MONITOR", monitor)
+    yield from _granted(session, wanted)
+    if session.may(wanted):
+        [row] = _rows(session.connection, f"show resource monitors like '{monitor}'")
+        quota = float(row["credit_quota"])
+        yield Finding(
+            session.role,
+            f"a quota of {quota:.0f} credits a month, of which its work takes about {expected:.0f}",
+            quota >= expected,
+            f"alter resource monitor {monitor} set credit_quota = {math.ceil(expected * 4 / 3)}",
+        )
+
+
 def _on_schemas(session: Connected, schemas: Iterable[str], *privileges: str) -> Iterator[Finding]:
     for schema in schemas:
         for name in privileges:
             yield from _granted(session, Privilege(name, "SCHEMA", f"{session.database}.{schema}"))
 
 
-def _owned(loader: Connected, transformer: Connected) -> Iterator[Finding]:
-    """Yield whether the loader owns the streams' tables; what is not there yet, it will make."""
+def _owned(streamer: Connected, transformer: Connected) -> Iterator[Finding]:
+    """Yield whether the streamer owns the streams' tables; what is not there yet, it will make."""
     for name in STREAM_TABLES:
-        table = f"{loader.database}.STREAMING.{name}"
-        if table in loader.tables("STREAMING") | transformer.tables("STREAMING"):
+        table = f"{streamer.database}.STREAMING.{name}"
+        if table in streamer.tables("STREAMING") | transformer.tables("STREAMING"):
             yield Finding(
-                loader.role,
+                streamer.role,
                 f"OWNERSHIP of table {table}",
-                loader.may(Privilege("OWNERSHIP", "TABLE", table)),
-                f"grant ownership on table {table} to role {loader.role} copy current grants",
+                streamer.may(Privilege("OWNERSHIP", "TABLE", table)),
+                f"grant ownership on table {table} to role {streamer.role} copy current grants",
             )
 
 
@@ -163,7 +202,8 @@ def _held(connection: Any, role: str) -> tuple[frozenset[str], frozenset[Privile
         roles.add(one := ahead.pop())
         for row in _rows(connection, f"show grants to role {one}"):
             if row["granted_on"] != "ROLE":
-                privileges.add(Privilege(row["privilege"], row["granted_on"], row["name"]))
+                kind = row["granted_on"].replace("_", " ")
+                privileges.add(Privilege(row["privilege"], kind, row["name"]))
             elif row["privilege"] == "USAGE" and row["name"] not in roles:
                 ahead.append(row["name"])
     return frozenset(roles), frozenset(privileges)

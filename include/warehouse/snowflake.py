@@ -25,7 +25,14 @@ log = logging.getLogger(__name__)
 
 STAGE = "raw.ingestion"
 MAX_BOUND_BYTES = 8 * 1024 * 1024  # Snowflake takes 16 MiB as one bound value
-SESSION_PARAMETERS = {"TIMEZONE": "UTC"}
+LOCK_TIMEOUT_SECONDS = 900
+SESSION_PARAMETERS: dict[str, Any] = {
+    "TIMEZONE": "UTC",
+    # Snowflake aborts a transaction, as of a frozen process, that is idle for 5 minutes and blocks others.
+    # Who waits longer fails and tries again; by default that takes half a day.
+    "LOCK_TIMEOUT": LOCK_TIMEOUT_SECONDS,
+    "ABORT_DETACHED_QUERY": True,  # what a killed process was running ends 5 minutes after it
+}
 # What `_write_staged_file` writes, so that a field's text arrives unchanged and an empty one as NULL. The
 # file format in include/snowflake/bootstrap.sql is the same.
 FILE_FORMAT = (
@@ -42,16 +49,16 @@ def connect_arguments(role: Role = "loader") -> dict[str, Any]:
     """Return what snowflake.connector.connect takes, secrets in clear: for no log and no message.
 
     Account, user and credentials come from SNOWFLAKE_*, or else from Airflow's connection; its role and
-    warehouse do not count, since the product needs two of each. Raises NotConfiguredError without either.
+    warehouse do not count, since the product needs three of each. Raises NotConfiguredError without either.
     """
     settings = SnowflakeSettings()
     found = _from_environment(settings) if settings.account else _from_airflow()
-    loads = role == "loader"
+    name, virtual_warehouse = settings.role_and_warehouse(role)
     return {
         **found,
         **settings.endpoint(),
-        "role": settings.loader_role if loads else settings.transformer_role,
-        "warehouse": settings.loader_warehouse if loads else settings.transformer_warehouse,
+        "role": name,
+        "warehouse": virtual_warehouse,
         "database": settings.database_of(found.get("database")),
         "session_parameters": {**(found.get("session_parameters") or {}), **_session_parameters(settings)},
         "paramstyle": "qmark",
@@ -277,21 +284,21 @@ def _literal(value: Any) -> str:
 
 
 class SnowflakeWarehouse(Warehouse):
-    """The account and database that SNOWFLAKE_* or Airflow's connection name, as one of the two roles."""
+    """The account and database that SNOWFLAKE_* or Airflow's connection name, as one of the roles."""
 
     def __init__(self, role: Role = "loader") -> None:
         self._role = role
 
     @contextmanager
     @override
-    def session(self) -> Iterator[SnowflakeSession]:
+    def session(self, reads: Path | None = None) -> Iterator[SnowflakeSession]:
         """Closing rolls back what is open. Raises NotConfiguredError."""
         with closing(snowflake.connector.connect(**connect_arguments(self._role))) as connection:
             yield SnowflakeSession(connection)
 
     @override
     def check(self) -> list[Finding]:
-        """Checks every privilege of both roles, whichever is this one's."""
+        """Checks every privilege of all roles, whichever is this one's."""
         from include.warehouse.privileges import check_privileges  # noqa: PLC0415 (it imports this module)
 
         return check_privileges()

@@ -15,6 +15,7 @@ from include.settings import PROJECT_ROOT
 from standalone.kafka.errors import BrokerError
 
 POM = Path(__file__).with_name("pom.xml")
+CHECKSUMS = Path(__file__).with_name("jars.sha512")  # as sha512sum writes and checks them
 LIBS = PROJECT_ROOT / ".local" / "kafka" / "libs"
 INSTALL_HINT = "On Debian or Ubuntu: apt-get install default-jre-headless maven"
 
@@ -37,7 +38,8 @@ def jar_dir(pom: Path = POM, libs: Path = LIBS) -> Path:
 def fetch_jars(pom: Path = POM, libs: Path = LIBS) -> Path:
     """Return the folder of the jars, fetched if missing; of two concurrent calls one fetches.
 
-    Raises BrokerError if Maven is missing or fails, with Maven's own output.
+    Raises BrokerError if Maven is missing or fails, with Maven's own output, and where it brings other jars
+    than the list of checksums has.
     """
     target = jar_dir(pom, libs)
     if target.exists():
@@ -48,6 +50,7 @@ def fetch_jars(pom: Path = POM, libs: Path = LIBS) -> Path:
             with tempfile.TemporaryDirectory(dir=libs, prefix=".fetching-") as unfinished:
                 jars = Path(unfinished) / "jars"
                 _copy_dependencies(pom, jars)
+                _check(jars)
                 jars.rename(target)
     return target
 
@@ -66,7 +69,7 @@ def _copy_dependencies(pom: Path, target: Path) -> None:
     maven = find_program("mvn", "Fetching Apache Kafka")
     goal = ["dependency:copy-dependencies", f"-DoutputDirectory={target}"]
     result = subprocess.run(  # noqa: S603
-        [maven, "--quiet", "--batch-mode", "-f", str(pom), *goal],
+        [maven, "--quiet", "--batch-mode", "--strict-checksums", "-f", str(pom), *goal],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -75,6 +78,18 @@ def _copy_dependencies(pom: Path, target: Path) -> None:
     )
     if result.returncode != 0:
         raise BrokerError(f"Maven could not fetch Apache Kafka:\n{result.stdout.strip()}")
+
+
+def _check(jars: Path) -> None:
+    """Compare the jars with those that were reviewed: a repository's own checksums follow its content."""
+    lines = (line.split() for line in CHECKSUMS.read_text().splitlines())
+    listed = {name: checksum for checksum, name in lines}
+    found = {jar.name: hashlib.sha512(jar.read_bytes()).hexdigest() for jar in jars.iterdir()}
+    if wrong := sorted(name for name in listed.keys() | found.keys() if listed.get(name) != found.get(name)):
+        raise BrokerError(
+            f"Maven brought other jars than {CHECKSUMS} lists: {', '.join(wrong)}."
+            f" After a change of {POM.name} that is meant, write the list again: `make jars-checksums`."
+        )
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from include.ingestion.origin import MARKER
 from standalone.sample_data.draws import quotas, stream_of
 from standalone.sample_data.sales import SalesWriter
 from standalone.sample_data.tables import (
@@ -35,8 +36,6 @@ from standalone.sample_data.tables import (
 )
 from standalone.sample_data.text import csv_line, short_number, us_date
 from standalone.sample_data.visits import all_days, customer_ids
-
-MARKER = ".sample_data.json"
 
 
 def generate(directory: Path, scale: int = 1, seed: int = 20190101) -> None:

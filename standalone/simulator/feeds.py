@@ -5,6 +5,7 @@ from collections import deque
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+SIMULATED = "simulated"  # the producer copies it into the event
 SECONDS_A_YEAR = 365 * 24 * 3600
 VOLATILITY = 0.6  # of a year, about Bitcoin's
 START_PRICES = {"bitcoin": 67_000.0, "ethereum": 3_500.0, "solana": 150.0, "dogecoin": 0.12}
@@ -35,13 +36,14 @@ class Market:
         self._walks: dict[str, _Walk] = {}
 
     def quote(self, coin: str, now: float) -> dict[str, Any]:
-        """Return CoinGecko's fields of a coin at a time (seconds since 1970)."""
+        """Return CoinGecko's fields of a coin at a time (seconds since 1970), and that they are made up."""
         step = int(now / self._update_seconds)
         if coin not in self._walks:
             self._walks[coin] = _Walk(coin, self._seed, step)
         price, change = self._walks[coin].at(step, self._update_seconds)
         updated_at = step * self._update_seconds
         return {
+            SIMULATED: True,
             "usd": price,
             "usd_24h_change": change,
             # The real API gives whole seconds; only a market that moves faster needs parts of one.
@@ -100,4 +102,5 @@ class Newsroom:
             "urlToImage": None,
             "publishedAt": moment.strftime("%Y-%m-%dT%H:%M:%SZ"),
             "content": None,
+            SIMULATED: True,
         }

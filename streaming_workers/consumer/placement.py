@@ -30,14 +30,41 @@ class RefusedPartitionError(Exception):
     """The partition must not be read until an operator has decided; the message says what."""
 
 
-def place(partition: TopicPartition, stored: int, log_range: LogRange) -> Start:
-    """Return where to read; raises RefusedPartitionError where the stored offset is beyond the log."""
-    if stored > log_range.end:
-        name, number = partition
-        raise RefusedPartitionError(
-            f"{name} partition {number}: offset {stored} is stored, but the log ends at {log_range.end}: the"
-            " topic was recreated or lost data. To read it from its beginning, set next_offset to"
-            f" {log_range.begin} in streaming.kafka_offsets where kafka_topic = '{name}' and"
-            f" kafka_partition = {number}."
+@dataclass(frozen=True)
+class TopicId:
+    """Kafka's ids: of the topic that the stored offset is of, and of the one there is; None: not known."""
+
+    stored: str | None = None
+    found: str | None = None
+
+    @property
+    def differs(self) -> bool:
+        """Whether the topic is known to be another one."""
+        return None not in (self.stored, self.found) and self.stored != self.found
+
+
+def place(
+    partition: TopicPartition, stored: int, log_range: LogRange, topic_id: TopicId = TopicId()
+) -> Start:
+    """Return where to read.
+
+    Raises RefusedPartitionError where the stored offset is of another topic or lies beyond the log.
+    """
+    name, number = partition
+    if topic_id.differs:
+        reason = (
+            f"offset {stored} is stored of the topic with the id {topic_id.stored}, but the topic's id is"
+            f" {topic_id.found}: it was deleted and created again"
         )
-    return Start(stored, max(stored, log_range.begin))
+    elif stored > log_range.end:
+        reason = (
+            f"offset {stored} is stored, but the log ends at {log_range.end}: the topic was recreated or lost"
+            " data"
+        )
+    else:
+        return Start(stored, max(stored, log_range.begin))
+    raise RefusedPartitionError(
+        f"{name} partition {number}: {reason}. To read it from its beginning, set next_offset to"
+        f" {log_range.begin} and topic_id to null in streaming.kafka_offsets where kafka_topic = '{name}' and"
+        f" kafka_partition = {number}."
+    )

@@ -16,13 +16,14 @@ from aiokafka.errors import (
 
 from streaming_workers.consumer.assignment import Assignment
 from streaming_workers.consumer.batches import Batch
-from streaming_workers.consumer.placement import LogRange, RefusedPartitionError, place
+from streaming_workers.consumer.placement import LogRange, RefusedPartitionError, TopicId, place
 from streaming_workers.consumer.progress import LOST, Progress
 from streaming_workers.consumer.sinks import Sink
 from streaming_workers.consumer.storing import RETRIED, Storer, retrying
 from streaming_workers.dead_letters.topic import DeadLetterWriter
 from streaming_workers.settings import ConsumerSettings
 from streaming_workers.threads import in_daemon_thread
+from streaming_workers.topic_ids import topic_ids
 
 POLL_SECONDS = 0.2
 POLL_RECORDS = 2000
@@ -37,8 +38,8 @@ REREAD_AFTER = (
 )
 """What aiokafka raises of one partition; by then it may have skipped messages of any partition."""
 
-StoredAndLog = tuple[dict[TopicPartition, int], dict[TopicPartition, LogRange]]
-"""The stored offset and the log's range of each partition."""
+StoredAndLog = tuple[dict[TopicPartition, int], dict[TopicPartition, LogRange], dict[TopicPartition, TopicId]]
+"""The stored offset, the log's range and the topic's ids of each partition."""
 
 log = structlog.get_logger(__name__)
 
@@ -151,18 +152,18 @@ class Reader:
             return
         if generation != self._assignment.generation:
             return
-        stored, ranges = found
+        stored, ranges, ids = found
         for partition in partitions:
-            self._begin(partition, stored[partition], ranges[partition])
+            self._begin(partition, stored[partition], ranges[partition], ids[partition])
         self._assignment.unplaced -= partitions
         self._reconsider_at = time.monotonic() + RECONSIDER_SECONDS
         begun = {partition: stored[partition] for partition in partitions - self._assignment.refused.keys()}
         self._progress.placed(begun, self._assignment.refused)
         self._client.resume(*self._assignment.positions)
 
-    def _begin(self, partition: TopicPartition, stored: int, log_range: LogRange) -> None:
+    def _begin(self, partition: TopicPartition, stored: int, log_range: LogRange, topic_id: TopicId) -> None:
         try:
-            start = place(partition, stored, log_range)
+            start = place(partition, stored, log_range, topic_id)
         except RefusedPartitionError as error:
             log.error("a partition is not read", reason=str(error))  # noqa: TRY400 (said in the message)
             self._assignment.refused[partition] = str(error)
@@ -180,7 +181,7 @@ class Reader:
         self._assignment.positions[partition] = start.expected
 
     async def _read_offsets(self, partitions: Collection[TopicPartition]) -> StoredAndLog:
-        """Return the stored offset, registered if there was none, and the log's range, of each partition."""
+        """Return what placing each partition needs; an offset or id that was not stored is now."""
         await in_daemon_thread(self._sink.prepare)
         stored = await in_daemon_thread(partial(self._sink.stored_offsets, partitions))
         # Read after the stored offsets: an earlier end could lie below what another consumer has stored.
@@ -188,4 +189,15 @@ class Reader:
         ends = await self._client.end_offsets(partitions)
         if new := {partition: begins[partition] for partition in partitions if partition not in stored}:
             await in_daemon_thread(partial(self._sink.register, new))
-        return {**new, **stored}, {one: LogRange(begins[one], ends[one]) for one in partitions}
+        ids = await self._topic_ids(partitions)
+        return {**new, **stored}, {one: LogRange(begins[one], ends[one]) for one in partitions}, ids
+
+    async def _topic_ids(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, TopicId]:
+        found = await topic_ids(self._client, {partition.topic for partition in partitions})
+        known = await in_daemon_thread(partial(self._sink.topic_ids, partitions))
+        there = {one: found[one.topic] for one in partitions if one.topic in found}
+        new = {one: topic_id for one, topic_id in there.items() if topic_id != known.get(one)}
+        if new:
+            await in_daemon_thread(partial(self._sink.remember_topic_ids, new))
+            known = await in_daemon_thread(partial(self._sink.topic_ids, partitions))
+        return {one: TopicId(known.get(one), there.get(one)) for one in partitions}

@@ -167,6 +167,7 @@ def _price(coin: str, quote: Any, fetched_at: datetime) -> BitcoinPrice:
         change_24h_pct=_number(quote, "usd_24h_change", "change"),
         observed_at=observed_at,
         fetched_at=fetched_at,
+        **_simulated(quote),
     )
 
 
@@ -191,7 +192,13 @@ def _news(article: Any, category: str | None, fetched_at: datetime) -> NewsEvent
         category=category,
         published_at=published_at,
         fetched_at=fetched_at,
+        **_simulated(article),
     )
+
+
+def _simulated(item: dict[str, Any]) -> dict[str, Any]:
+    """Return the mark of a made-up item, which its event keeps; no provider sends one."""
+    return {"simulated": True} if item.get("simulated") is True else {}
 
 
 def _number(quote: dict[str, Any], field_name: str, called: str) -> Decimal | None:

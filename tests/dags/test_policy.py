@@ -7,20 +7,35 @@ import runpy
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from airflow.dag_processing.dagbag import DagBag
+from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, Asset
 from airflow.sdk.bases.operator import BaseOperator
 from airflow.sdk.definitions.mappedoperator import MappedOperator
+from airflow.sdk.exceptions import ParamValidationError
+from airflow.serialization.serialized_objects import DagSerialization
 from dbt.cli.main import dbtRunner
 
+from include.orchestration.heartbeat import HeartbeatNotifier
+from include.orchestration.parameters import ParametersError
 from include.settings import DBT_PROJECT_DIR, PROJECT_ROOT
 
 DAGS_FOLDER = PROJECT_ROOT / "dags"
 EXPECTED = {"marketing_pipeline", "segment_retraining", "streaming_marts"}
 MAX_LINES = 80
+PAYLOADS = [
+    "2019-01-01' || (select content from read_text('/proc/self/environ')) || '",
+    "2019-01-01'; copy (select 1) to '/tmp/here.py'; --",
+    "2019-01-01T00:00:00Z' as timestamptz) or 1=1 --",
+    "{{ conn.snowflake_default.password }}",
+    "{% for one in [].__class__.__mro__ %}{% endfor %}",
+    "2019-02-30\n'",
+]
+GOOD_TIMES = ["2026-01-05T10:00:00Z", "2026-01-05T10:00:00+00:00", "2026-01-05T10:00:00.25-05:00"]
 
 
 WITHOUT_NETWORK = """
@@ -75,6 +90,7 @@ def test_dag_runs_once_at_a_time_without_catching_up(dag: DAG) -> None:
 
 def test_dag_says_when_it_fails_or_is_late(dag: DAG) -> None:
     assert dag.has_on_failure_callback
+    assert isinstance(dag.on_success_callback, HeartbeatNotifier)
     assert dag.deadline
 
 
@@ -98,17 +114,66 @@ def test_tasks_retry_with_back_off(dag: DAG) -> None:
 def test_tasks_that_write_share_the_warehouse_pool(dag: DAG) -> None:
     """DuckDB has one writer; the tasks that only watch dbt stay outside."""
     for task in dag.tasks:
-        assert (task.pool == "warehouse") is _writes(task), task.task_id
+        assert (task.pool == "warehouse") is _uses_warehouse(dag, task), task.task_id
 
 
-def _writes(task: BaseOperator | MappedOperator) -> bool:
+def test_no_two_runs_build_one_model_at_once(dag: DAG) -> None:
+    """Backfills do not count against max_active_runs, and the pool may have more slots on Snowflake."""
+    for task in dag.tasks:
+        if ("." in task.task_id and not isinstance(task, EmptyOperator)) or task.task_id == "reseed":
+            assert task.max_active_tis_per_dag == 1, task.task_id
+
+
+def _uses_warehouse(dag: DAG, task: BaseOperator | MappedOperator) -> bool:
+    if task.task_id == "publish":
+        return "start_date" in dag.params  # it says whether there was anything in the range
     watches = "." in task.task_id and not task.task_id.endswith("dbt_producer_watcher")
-    return not watches and task.task_id not in {"publish", "gate", "register"}
+    return not watches and task.task_id not in {"gate", "register"}
 
 
-def test_every_parameter_is_described(dag: DAG) -> None:
+def test_every_parameter_has_a_title_and_is_described(dag: DAG) -> None:
     for name in dag.params:
-        assert dag.params.get_param(name).description, name
+        parameter = dag.params.get_param(name)
+        assert parameter.schema["title"], name
+        assert parameter.description, name
+
+
+@pytest.mark.parametrize("payload", PAYLOADS)
+def test_no_parameter_takes_sql_or_jinja(dag: DAG, payload: str) -> None:
+    for name in dag.params:
+        with pytest.raises(ParamValidationError):
+            _params_of_a_run(dag, {name: payload})
+
+
+def test_parameters_take_what_they_are_for(dag: DAG) -> None:
+    """Their defaults, and a day or a time with its zone."""
+    _params_of_a_run(dag, {})
+    for name in dag.params:
+        form = dag.params.get_param(name).schema.get("format")
+        for value in {"date": ["2019-02-28"], "date-time": GOOD_TIMES}.get(str(form), []):
+            assert _params_of_a_run(dag, {name: value})[name] == value
+
+
+def _params_of_a_run(dag: DAG, conf: dict[str, Any]) -> dict[str, Any]:
+    """Return what Airflow's API, backfills and command line make of a run's configuration."""
+    as_stored = DagSerialization.from_dict(DagSerialization.to_dict(dag))
+    found: dict[str, Any] = as_stored.params.deep_merge(conf).validate()
+    return found
+
+
+def test_a_runs_parameters_are_judged_before_anything_runs(dag: DAG) -> None:
+    for task in dag.roots:
+        hook = (
+            task.partial_kwargs["pre_execute"] if isinstance(task, MappedOperator) else task._pre_execute_hook
+        )
+        context: Any = {
+            "dag": dag,
+            "dag_run": SimpleNamespace(conf={"start_dat": "2019-01-01"}),
+            "params": {},
+        }
+        assert hook is not None, task.task_id
+        with pytest.raises(ParametersError, match="no parameter 'start_dat'"):
+            hook(context)
 
 
 @pytest.mark.parametrize("path", sorted(DAGS_FOLDER.glob("*.py")), ids=lambda path: path.name)

@@ -19,7 +19,7 @@ from dbt.cli.main import dbtRunner, dbtRunnerResult
 
 from include.ingestion.datasets import DATASETS
 from include.ingestion.loader import ingest
-from include.settings import DBT_PROJECT_DIR
+from include.settings import DBT_PROJECT_DIR, PROJECT_ROOT
 from include.warehouse.duckdb import DuckDBWarehouse
 from ml.reseed import NOT_COPIED
 from ml.seed import ensure_seed
@@ -128,7 +128,7 @@ def make_project(tree: Path) -> Project:
 def run_dbt(project: Project, *arguments: str) -> str:
     """Run dbt as a process of its own in include/dbt, with no variable set; return what it printed."""
     command = [str(Path(sys.executable).with_name("dbt")), *arguments]
-    with environment():
+    with environment(PYTHONPATH=str(PROJECT_ROOT)):  # the copy has no include/*.py two folders above it
         process = subprocess.run(
             command, cwd=project.directory, capture_output=True, text=True, check=False, timeout=120
         )

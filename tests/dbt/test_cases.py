@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from include.ingestion.errors import IngestionError
 from tests.conftest import PROJECT_ROOT
 from tests.dbt.dbt_project import WAREHOUSE, WITHOUT_TESTS, Outcome, Project, make_project, write
 from tests.dbt.money import MONTHS, Amounts, Row, expected_lines
@@ -271,7 +272,8 @@ def test_a_value_that_could_be_misread_is_rejected_with_its_reason_and_worth(
         ("CustomersData.csv", 42): 'tenure_months "99999999999999999999" is not a number of months'
         " up to max_tenure_months = 1200",
     }
-    worth = dict(shop.query("select source_row, gross_amount from staging.quarantine"))
+    rejected = shop.query("select source_row, gross_amount from staging.quarantine")
+    worth: dict[int, Decimal | None] = dict(rejected)
     lost = expected(tmp_path / "lost", [sales()[row - 1] for row in (3, 5, 7, 13, 15, 17, 19)])
     assert {row for row, gross in worth.items() if gross is None} == {1, 9, 11, 42}
     assert sum(gross for gross in worth.values() if gross) == lost.gross
@@ -540,3 +542,67 @@ def test_the_largest_values_overflow_nowhere(shop: Project) -> None:
 
     assert outcome.success, outcome.output
     assert totals(shop).gross == 120 * Decimal(10) ** 13
+
+
+BASE = {
+    "lines": 120,
+    "orders": 60,
+    "gross": "4042.00",
+    "discount": "216.80",
+    "gst": "424.02",
+    "delivery": "360.00",
+}
+# What is right for each shared input: figures, a reason in quarantine, or the sentence that stops the run.
+RIGHT: dict[str, dict[str, object]] = {
+    "01": {"lines": 116, "reason": 'transaction_id "5.23457E+11" is not a whole number'},
+    "04": BASE,
+    "07": BASE,
+    "09": {"refused": "Online_Sales_H2.csv"},
+    "12": BASE,
+    "14": {"stopped": 'product_category "Lamps" has no tax rate'},
+    "15": BASE,
+    "17": BASE
+    | {"gross": "25031.50", "discount": None, "gst": None, "said": "max_transaction_amount = 15000"},
+    "19": {"lines": 119, "orders": 60, "gross": "4031.50", "reason": 'quantity "4006381333931" is above'},
+    "22": {"lines": 120, "orders": 60, "gross": "4042.00", "delivery": "360.00"},
+    "25": {"customers": 193_905},
+    "28": {"stopped": '-Jun" is not a month like Jan'},
+    "31": BASE,
+    "33": BASE,
+    "37": BASE,
+    "39": BASE,
+    "41": BASE | {"customers": 60},
+    "44": {"lines": 121, "orders": 60, "gross": "4051.00", "delivery": "360.00"},
+}
+
+
+@pytest.mark.parametrize("number", RIGHT)
+def test_each_shared_input_gives_what_is_right_for_it(parsed: Project, tmp_path: Path, number: str) -> None:
+    [folder] = list(CASES.glob(f"{number}-*")) or [pytest.skip("the shared inputs are not on this machine")]
+    shop = Project(parsed.tree, folder / "input", tmp_path / WAREHOUSE, parsed.manifest)
+    right = dict(RIGHT[number])
+    if refused := right.get("refused"):
+        with pytest.raises(IngestionError, match=str(refused)):
+            shop.ingest()
+        return
+
+    outcome = built(shop)
+
+    if stopped := right.get("stopped"):
+        assert outcome.states["fct_sales"] == "skipped"
+        assert str(stopped) in said(outcome)
+        return
+    assert outcome.success, outcome.output
+    assert str(right.get("said", "")) in said(outcome)
+    if reason := right.get("reason"):
+        assert any(str(reason) in found for found in rejected(shop).values())
+    else:
+        assert rejected(shop) == {}
+    [counts] = shop.query(
+        f"select count(*), count(distinct transaction_id), {TOTALS},"
+        " (select count(*) from staging.stg_customers) from analytics.fct_sales"
+    )
+    names = ("lines", "orders", "gross", "discount", "net", "gst", "delivery", "total", "customers")
+    found = dict(zip(names, map(str, counts), strict=True))
+    figures = {name: str(value) for name, value in right.items() if name in names and value is not None}
+    assert {name: found[name] for name in figures} == figures

@@ -232,12 +232,15 @@ deliveries = st.lists(
     max_size=3,
     unique_by=lambda c: c[0],
 )
+EXAMPLES = int(os.environ.get("FACTS_EXAMPLES", "8"))
+
 ranges = st.none() | st.sampled_from(RANGES)
 
 
+@pytest.mark.timeout(600 + 100 * EXAMPLES)
 @given(deliveries=st.lists(st.tuples(deliveries, ranges), min_size=1, max_size=2))
 @settings(
-    max_examples=int(os.environ.get("FACTS_EXAMPLES", "8")),
+    max_examples=EXAMPLES,
     deadline=None,
     derandomize=True,
     database=None,

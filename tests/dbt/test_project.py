@@ -134,7 +134,9 @@ class TestMoney:
             " count(distinct customer_id), sum(delivery_amount) from analytics.fct_sales"
         )
         assert counts == (52_924, 26_631, 25_061, 1_468, sum(charges.values()))
-        assert real.query("select dataset, count(*), max(reject_rule) from staging.quarantine group by 1") == [
+        assert real.query(
+            "select dataset, count(*), max(reject_rule) from staging.quarantine group by 1"
+        ) == [
             ("discount_coupon", 12, "product_category has no tax rate")  # of Notebooks, which nobody bought
         ]
 
@@ -246,7 +248,7 @@ def test_a_broken_warehouse_fails_the_test_that_guards_it(copy: Project, mutatio
 
 
 def with_bad_lines(rows: list[Row], share: float = 0.0) -> Iterator[Row]:
-    """Yield the good lines, five bad ones, a repeated one, and this share of the good with a price in words."""
+    """Yield the good lines (this share of them with a price in words), five bad ones and a repeated one."""
     for number, row in enumerate(rows):
         yield row | {"Avg_Price": "ten"} if number < share * len(rows) else row
     new = rows[-1] | {"Transaction_ID": "999999"}
@@ -263,7 +265,8 @@ def test_bad_rows_go_to_quarantine_and_too_many_stop_the_build_before_the_facts(
     lines = read(copy.folder / "Online_Sales.csv")
     good = len(lines)
     sold_on = dt.datetime.strptime(lines[-1]["Transaction_Date"], "%m/%d/%Y").date()  # noqa: DTZ007
-    twice = f'transaction_id "{lines[0]["Transaction_ID"]}" has the same line before: it is the same line as row 1'
+    first = lines[0]["Transaction_ID"]
+    twice = f'transaction_id "{first}" has the same line before: it is the same line as row 1'
     copy.edit("Online_Sales.csv", with_bad_lines)
 
     outcome = copy.dbt("build", "--exclude-resource-type", "unit_test")

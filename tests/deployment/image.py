@@ -90,7 +90,7 @@ def build(dockerfile: str, lock: str, folder: Path) -> Image:
     image = Image(folder, lock)
     own = {**os.environ, "PATH": SEARCH_PATH}  # a proxy or a mirror that this machine needs
     venv = folder / "venv"
-    for command in (["venv", str(venv)], ["pip", "sync", "--python", str(venv), lock]):
+    for command in (["venv", str(venv)], ["pip", "sync", "--require-hashes", "--python", str(venv), lock]):
         result = run("uv", *command, env=own)
         assert result.returncode == 0, result.stderr
     files, here = context(ROOT), ""

@@ -115,9 +115,9 @@ def test_the_site_is_an_artefact_of_every_change_and_published_from_main() -> No
 
 def test_a_release_is_checked_built_for_snowflake_pushed_deployed_and_published() -> None:
     ran = [(step["run"], step.get("env", {})) for step in steps("release.yml") if "run" in step]
-    commands = ["release-check", "parse", "images", "push", "deploy", "release"]
+    commands = ["release-check", "parse", "push", "scan", "sign", "deploy", "release"]
     assert [command for command, _ in ran] == [f"make {command}" for command in commands]
-    assert ran[2][1] == {"WAREHOUSE": "snowflake"}
+    assert ran[2][1]["WAREHOUSE"] == "snowflake"
     assert (JOBS["release.yml"]["release"]["needs"], JOBS["release.yml"]["publish"]["needs"]) == (
         "check",
         "release",
@@ -199,16 +199,23 @@ def test_nothing_is_released_that_is_not_ready(spoiled: str, project: Path) -> N
     assert not (project / "notes").exists()
 
 
+DIGEST = "sha256:" + "d" * 64
+
+
 @pytest.fixture
 def recorded(tmp_path: Path) -> Path:
-    """A file to which `docker` and `astro` write their arguments instead of doing anything."""
+    """A file to which programs write their arguments instead of doing anything."""
     calls = tmp_path / "calls"
-    for name in ("docker", "astro"):
-        program = tmp_path / "bin" / name
-        program.parent.mkdir(exist_ok=True)
+    metadata = f'{{"containerimage.digest": "{DIGEST}"}}'
+    for name in ("bin/docker", "bin/astro", "bin/cosign", "local/bin/grype"):
+        program = tmp_path / name
+        program.parent.mkdir(parents=True, exist_ok=True)
         program.write_text(
-            f'#!/bin/sh\necho {name} "$@" >> {calls}\n'
+            f'#!/bin/sh\necho {program.name} "$@" >> {calls}\n'
             f'case "$*" in *login*) cat >> {calls};; *" up "*) exit ${{UP:-0}};; esac\n'
+            f"case {program.name} in grype) exit ${{GRYPE:-0}};; esac\n"
+            "while [ $# -gt 0 ]; do\n"
+            f"  case $1 in --metadata-file) echo '{metadata}' > $2;; esac; shift\ndone\n"
         )
         program.chmod(0o755)
     return calls
@@ -221,7 +228,7 @@ def recording(calls: Path) -> dict[str, str]:
     }
 
 
-def test_images_are_built_pushed_and_deployed_under_one_tag(recorded: Path) -> None:
+def test_images_are_pushed_scanned_signed_and_deployed_by_digest(recorded: Path) -> None:
     settings = {
         **recording(recorded),
         "IMAGE_TAG": "v1.2.3",
@@ -231,19 +238,35 @@ def test_images_are_built_pushed_and_deployed_under_one_tag(recorded: Path) -> N
         "REGISTRY_TOKEN": "a-token",
         "DEPLOYMENT": "deployment-id",
     }
-    result = make("images", "push", "deploy", env=settings)
+    result = make("push", "scan", "sign", "deploy", env=settings)
     assert result.returncode == 0, result.stderr
-    airflow, workers = (f"marketing-insight-pipeline/{name}:v1.2.3" for name in ("airflow", "workers"))
+    names = [
+        f"registry.example.com/team/marketing-insight-pipeline/{name}" for name in ("airflow", "workers")
+    ]
+    airflow, workers = names
+    pushed = recorded.parent / "local/pushed"
+    build = "docker buildx build --builder marketing --push --sbom=true --provenance=mode=max --metadata-file"
     assert recorded.read_text().splitlines() == [
-        f"docker build --build-arg WAREHOUSE=snowflake --tag {airflow} .",
-        f"docker build --file streaming_workers/Dockerfile --tag {workers} .",
         "docker login registry.example.com --username somebody --password-stdin",
         "a-token",
-        f"docker tag {workers} registry.example.com/team/{workers}",
-        f"docker push registry.example.com/team/{workers}",
-        f"astro deploy deployment-id --image-name {airflow}",
+        "docker buildx inspect marketing",
+        f"{build} {pushed}/airflow.json --build-arg WAREHOUSE=snowflake --tag {airflow}:v1.2.3 .",
+        f"{build} {pushed}/workers.json --file streaming_workers/Dockerfile --tag {workers}:v1.2.3 .",
+        f"docker pull {airflow}@{DIGEST}",
+        f"docker tag {airflow}@{DIGEST} marketing-insight-pipeline/airflow:v1.2.3",
+        *[f"grype --only-fixed --fail-on high registry:{name}@{DIGEST}" for name in names],
+        *[f"cosign sign --yes {name}@{DIGEST}" for name in names],
+        "astro deploy deployment-id --image-name marketing-insight-pipeline/airflow:v1.2.3",
     ]
     assert "a-token" not in result.stdout + result.stderr
+
+
+def test_what_has_a_grave_weakness_is_not_signed(recorded: Path) -> None:
+    settings = {**recording(recorded), "REGISTRY": "registry.example.com", "GRYPE": "1"}
+    assert make("push", "scan", "sign", env=settings).returncode == 2
+    calls = recorded.read_text()
+    assert "grype " in calls
+    assert "cosign" not in calls
 
 
 @pytest.mark.parametrize(("target", "setting"), [("push", "REGISTRY"), ("deploy", "DEPLOYMENT")])
@@ -256,7 +279,6 @@ def test_a_release_without_its_setting_says_which(target: str, setting: str, rec
 
 @pytest.mark.parametrize("up", [0, 1])
 def test_the_containers_are_removed_whether_they_start_or_not(up: int, recorded: Path) -> None:
-    (recorded.parent / "local").mkdir()
     result = make("containers", env={**recording(recorded), "UP": str(up)})
     assert (result.returncode == 0) is (up == 0), result.stderr
     calls = [line for line in recorded.read_text().splitlines() if " compose " in line]
@@ -355,7 +377,7 @@ def test_help_names_what_a_user_runs() -> None:
     lines = make("help").stdout.splitlines()
     named = {line.split()[1] for line in lines}
     own = set(re.search(r"\.PHONY: ((?:.*\\\n)*.*)", MAKEFILE).group(1).replace("\\\n", " ").split())  # type: ignore[union-attr]
-    assert own - named == {"manifest", "chromium", "kafka"}  # parts of others
+    assert own - named == {"manifest", "chromium", "promtool", "kafka"}  # parts of others
     assert max(len(line) for line in lines) <= 110
 
 

@@ -56,6 +56,7 @@ ALWAYS = {
     "consumer",
 }
 SCALE = {"scale-check", "redis", "airflow-worker"}
+MONITORING = {"prometheus", "grafana"}
 # What compose itself reads.
 OF_COMPOSE = {"COMPOSE_PROFILES"}
 # These place the local stack's processes on one machine; a container's ports are its own.
@@ -65,7 +66,7 @@ OF_THE_LOCAL_STACK = {"AIRFLOW_PORT", "KAFKA_PORT", "SIMULATOR_PORT", "FEEDS", "
 @pytest.fixture(scope="module")
 def services() -> dict[str, Any]:
     """Every service of the file, whatever its profile."""
-    return services_of("simulator,live,scale")
+    return services_of("simulator,live,scale,monitoring")
 
 
 @pytest.mark.parametrize(
@@ -76,6 +77,7 @@ def services() -> dict[str, Any]:
         ("live", {"producer-live"}),
         ("simulator,scale", {"simulator", "producer", *SCALE}),
         ("live,scale", {"producer-live", *SCALE}),
+        ("monitoring", MONITORING),
     ],
 )
 def test_a_profile_adds_its_services(profiles: str, others: set[str]) -> None:
@@ -169,8 +171,8 @@ def test_compose_passes_every_setting_of_the_workers(
 
 def test_every_service_is_pinned_limited_and_watched(services: dict[str, Any]) -> None:
     for name, service in services.items():
-        tag = service["image"].partition(":")[2]
-        assert re.fullmatch(r"local|\d+\.\d+(\.\d+)?(-\w+)?", tag), name
+        tag = service["image"].partition(":")[2].partition("@")[0]
+        assert re.fullmatch(r"local|v?\d+\.\d+(\.\d+)?(-\w+)?", tag), name
         limits = service["deploy"]["resources"]["limits"]
         assert limits["memory"], name
         assert limits["pids"], name
@@ -195,9 +197,9 @@ def test_no_service_has_more_rights_than_it_needs(services: dict[str, Any]) -> N
             assert service["read_only"], name
 
 
-def test_only_the_ui_is_reachable_and_only_from_this_machine(services: dict[str, Any]) -> None:
+def test_only_what_has_pages_is_reachable_and_only_from_this_machine(services: dict[str, Any]) -> None:
     ports = {(name, port["host_ip"]) for name, s in services.items() for port in s.get("ports", [])}
-    assert ports == {("api-server", "127.0.0.1")}
+    assert ports == {("api-server", "127.0.0.1"), ("grafana", "127.0.0.1")}
 
 
 def test_a_service_is_in_the_networks_of_what_it_talks_to_and_no_others(services: dict[str, Any]) -> None:
@@ -205,12 +207,13 @@ def test_a_service_is_in_the_networks_of_what_it_talks_to_and_no_others(services
     networks = {name: set(service.get("networks", {})) for name, service in services.items()}
     components = {"api-server", "scheduler", "dag-processor", "triggerer", "airflow-worker"}
     members = {
-        "airflow": components,
+        "airflow": {*components, "prometheus"},
         "database": {"postgres", "airflow-init", *components},
         "queue": {"redis", "scheduler", "airflow-worker"},
         "broker": {"kafka", "producer", "producer-live", "consumer", "scheduler", "airflow-worker"},
-        "feeds": {"simulator", "producer", "producer-live"},
-        "warehouse": {"consumer"},
+        "feeds": {"simulator", "producer", "producer-live", "prometheus"},
+        "warehouse": {"consumer", "prometheus"},
+        "dashboards": {"prometheus", "grafana"},
     }
     assert {name: {s for s, its in networks.items() if name in its} for name in members} == members
     assert {name for its in networks.values() for name in its} == members.keys()
@@ -356,15 +359,19 @@ def test_services_run_what_the_local_stack_runs(services: dict[str, Any]) -> Non
     assert in_containers == local
     script = services["airflow-init"]["command"][-1]
     assert "airflow db migrate\n" in script
-    assert f"airflow pools set {stack.POOL} {stack.POOL_SLOTS} " in script
+    pool = f"{stack.POOL} {stack.POOL_SLOTS} "
+    where_missing = rf"if ! airflow pools get {stack.POOL}; then\n\s*airflow pools set {pool}.*\n\s*fi\n"
+    assert re.search(where_missing, script), "it would reset the size that a user has set"
 
 
 def test_the_scale_profile_runs_the_same_tasks_on_two_workers(services: dict[str, Any]) -> None:
     """The same image, volumes and variables as the scheduler's; only the choice of executor is the user's."""
     worker, scheduler = services["airflow-worker"], services["scheduler"]
     assert worker["deploy"]["replicas"] == 2
-    for key in ("image", "environment", "volumes"):
+    for key in ("image", "volumes"):
         assert worker[key] == scheduler[key], key
+    own_name = {"OTEL_SERVICE_NAME": "airflow-worker"}
+    assert worker["environment"] == {**scheduler["environment"], **own_name}
     env = {**FILLED_IN, "AIRFLOW_EXECUTOR": "CeleryExecutor", "COMPOSE_PROFILES": "scale"}
     celery = json.loads(config(env).stdout)["services"]["airflow-worker"]["environment"]
     assert scheduler["environment"]["AIRFLOW__CORE__EXECUTOR"] == "LocalExecutor"
@@ -488,11 +495,13 @@ def test_dockerfile_passes_hadolint(dockerfile: str) -> None:
 
 
 def test_containers_run_the_kafka_that_make_runs(services: dict[str, Any]) -> None:
-    assert services["kafka"]["image"] == f"apache/kafka:{kafka_version()}"
+    assert services["kafka"]["image"].partition("@")[0] == f"apache/kafka:{kafka_version()}"
 
 
 def test_image_holds_the_airflow_and_a_python_of_the_lock() -> None:
-    found = re.search(r"^FROM \S+/runtime:(\d+\.\d+)-\d+-python-([\d.]+)-base$", DOCKERFILE, re.MULTILINE)
+    found = re.search(
+        r"^FROM \S+/runtime:(\d+\.\d+)-\d+-python-([\d.]+)-base(?:@sha256:\w+)?$", DOCKERFILE, re.MULTILINE
+    )
     assert found, "the ONBUILD steps of an image without -base refuse a lock that names apache-airflow"
     airflow, python = found.groups()
     assert version("apache-airflow").startswith(f"{airflow}.")

@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
-from tests.deployment.image import build, context
+import pytest
+
+from tests.deployment.image import build, context, instructions
 from tests.deployment.tools import ROOT
 
 # What each Airflow container imports before it reaches for database or queue, then what a task imports.
@@ -18,6 +20,22 @@ bag = DagBag("dags")
 assert not bag.import_errors, bag.import_errors
 print(sorted(bag.dags))
 """
+
+
+@pytest.mark.parametrize(
+    ("dockerfile", "user"), [("Dockerfile", "astro"), ("streaming_workers/Dockerfile", "worker")]
+)
+def test_what_runs_in_an_image_cannot_change_its_code(dockerfile: str, user: str) -> None:
+    """Root makes everything and takes the right to write from its group; only then another user comes."""
+    steps = instructions(ROOT / dockerfile)
+    last_copy = max(n for n, (word, _) in enumerate(steps) if word == "COPY")
+    closing = max(n for n, (word, rest) in enumerate(steps) if word == "RUN" and "chmod -R go-w" in rest)
+    others = [n for n, (word, rest) in enumerate(steps) if word == "USER" and rest != "root"]
+
+    assert not [rest for word, rest in steps if word == "COPY" and "--ch" in rest]
+    assert last_copy < closing < others[0]
+    assert [steps[n][1] for n in others] == [user]
+    assert not [rest for word, rest in steps[others[0] :] if word in {"RUN", "COPY", "ADD"}]
 
 
 def test_only_code_enters_a_build(tmp_path: Path) -> None:

@@ -43,6 +43,12 @@ SHOW_GRANTS = re.compile(
     rf"show\s+grants\s+(?:(?P<to>to\s+role)|on\s+(?P<kind>[a-z ]+?))\s+(?P<name>{NAME})\s*;?\s*$",
     re.IGNORECASE,
 )
+MONITOR = re.compile(
+    rf"(?:create|alter)\s+resource\s+monitor\s+(?P<kept>if\s+not\s+exists\s+)?(?P<name>{NAME})"
+    r"\s+(?:with|set)\s+credit_quota\s*=\s*(?P<quota>\d+)",
+    re.IGNORECASE,
+)
+SHOW_MONITORS = re.compile(r"show\s+resource\s+monitors\s+like\s+'(?P<name>\w+)'", re.IGNORECASE)
 COMMENTS = re.compile(r"\A(?:\s|--[^\n]*\n|/\*.*?\*/)*", re.DOTALL)
 RELATIONS = ("TABLE", "VIEW")
 NEEDS_OWNERSHIP = (exp.Drop, exp.Alter, exp.Comment, exp.TruncateTable)
@@ -70,17 +76,24 @@ class AccessControl:
     members: set[tuple[str, str, str]] = field(default_factory=set)  # (role, ROLE or USER, to whom)
     grants: set[Grant] = field(default_factory=set)
     future: set[Grant] = field(default_factory=set)
+    quotas: dict[str, int] = field(default_factory=dict)
 
     def run(self, command: str, session: dict[str, Any], connection: FakeSnowflakeConnection) -> str:
         """Return what to run instead of a statement on roles; any other as it is."""
         text = command[COMMENTS.match(command).end() :]  # type: ignore[union-attr]
         if found := SHOW_GRANTS.match(text):
             return self._show(found, connection)
+        if found := SHOW_MONITORS.match(text):
+            name = _upper(found["name"])
+            return f"""select '{name}' as "name", '{self.quotas[name]}' as "credit_quota" """
         if found := USE_ROLE.match(text):
             session["role"] = _upper(found["name"])
         elif found := GRANT_ROLE.match(text):
             entry = (_upper(found["granted"]), found["kind"].upper(), _upper(found["name"]))
             self.members.add(entry) if found["verb"].lower() == "grant" else self.members.discard(entry)
+        elif found := MONITOR.match(text):
+            keep = self.quotas.setdefault if found["kept"] else self.quotas.__setitem__
+            keep(_upper(found["name"]), int(found["quota"]))
         elif found := GRANT.match(text):
             self._grant(found)
         elif found := CREATE.match(text):
@@ -170,6 +183,10 @@ class AccessControl:
         if scope == "ALL":
             owned = {g.name for g in self.grants if g.kind == kind and g.name.rpartition(".")[0] == name}
             wanted = {grant._replace(name=one) for grant in wanted for one in owned}
+        if (moved := {g.name for g in wanted if g.privilege == "OWNERSHIP"}) and found[
+            "verb"
+        ].lower() == "grant":
+            self.grants = {g for g in self.grants if g.privilege != "OWNERSHIP" or g.name not in moved}
         target = self.future if scope == "FUTURE" else self.grants
         (target.update if found["verb"].lower() == "grant" else target.difference_update)(wanted)
 

@@ -466,7 +466,8 @@ def _mend_statements_without_meaning_here() -> None:
     fs_server.shared_fs.nop_regexes = [
         comments + statement
         for statement in (
-            r"(create|alter|drop)\s+(warehouse|resource\s+monitor)\s",
+            r"(create|alter|drop)\s+(warehouse|resource\s+monitor|account)\s",
+            r"alter\s+schema\s+\S+\s+enable\s+managed\s+access",
             r"alter\s+user\s",
             r"create\s+pipe\s",  # Snowpipe Streaming has a double of its own
             r"alter\s+session\s+(un)?set\s+(?!autocommit)",

@@ -77,8 +77,10 @@ def stack(
         patch.setenv("LOCAL_DIR", str(tmp_path_factory.mktemp("local")))
         patch.setenv("AIRFLOW_PORT", str(free_port()))
         patch.setenv("SOURCE_LOCATION", str(data))
+        patch.setenv("SOURCE_LOCATIONS", str(tmp_path_factory.getbasetemp()))
         patch.setenv("ALERT_AFTER_MINUTES", "1")
         patch.setenv("ALERT_WEBHOOK_URL", hook[0])
+        patch.setenv("ALERT_INCLUDE_REASON", "true")
         patch.setenv("FEEDS", "none")
         patch.setenv("RETRAINING_SCHEDULE", "none")
         for name in ("DUCKDB_PATH", "AIRFLOW_HOME", "PIPELINE_SCHEDULE"):
@@ -362,7 +364,7 @@ def test_a_missing_file_fails_the_run_with_one_sentence(
     assert re.match("No file for [a-z_]+ in ", alert["reason"])
     assert alert["url"].startswith(f"{stack.url}/dags/{DAG}/runs/")
     wait_until(
-        lambda: alert["text"] in logs_below(stack, "airflow/logs"),
+        lambda: f"run {run_id}, task ingest: No file for " in logs_below(stack, "airflow/logs"),
         "the failure callback's line in a log",
         300,
     )

@@ -130,7 +130,7 @@ def test_a_second_demo_prints_the_same_numbers_and_leaves_nothing_running(
     assert shown(first.stdout, "bitcoin-prices: new events") > 5
     assert shown(first.stdout, "news-events: new events") > 5
     assert shown(first.stdout, "Dead letters") == 0
-    assert re.search(r"^Newest price of bitcoin \(USD\) +[\d,]+\.\d\d at ", first.stdout, re.M)
+    assert re.search(r"^Newest price of bitcoin \(simulated, USD\) +[\d,]+\.\d\d at ", first.stdout, re.M)
     assert left_behind(local_dir) == []
     assert_the_readme_shows(first.stdout)
 

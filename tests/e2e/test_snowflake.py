@@ -97,7 +97,7 @@ class AsAdministrator(SnowflakeWarehouse):
     """For what a test looks at and breaks; the product itself has its own roles."""
 
     @contextmanager
-    def session(self) -> Iterator[SnowflakeSession]:
+    def session(self, reads: Path | None = None) -> Iterator[SnowflakeSession]:
         with closing(connector.connect(**connect_arguments() | {"role": "ACCOUNTADMIN"})) as connection:
             yield SnowflakeSession(connection)
 
@@ -591,6 +591,8 @@ def test_airflows_connection_serves_where_no_account_is_set(monkeypatch: pytest.
     assert arguments["paramstyle"] == "qmark"
     assert arguments["session_parameters"] == {
         "TIMEZONE": "UTC",
+        "LOCK_TIMEOUT": 900,
+        "ABORT_DETACHED_QUERY": True,
         "QUERY_TAG": '{"app": "marketing-insights", "dag": "marketing_pipeline", "task": "ingest"}',
         "STATEMENT_TIMEOUT_IN_SECONDS": 60,
     }

@@ -5,9 +5,10 @@ import datetime as dt
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +16,7 @@ from include.ingestion.datasets import DATASETS
 from include.ingestion.errors import IngestionError
 from include.ingestion.quality import check_raw_tables
 from include.settings import PROJECT_ROOT
+from include.warehouse.duckdb import DuckDBSession
 from tests.ingestion.conftest import CUSTOMERS, HEADER, Shop
 from tests.warehouse.locks import locked
 
@@ -251,3 +253,51 @@ def test_a_data_set_that_gets_a_column_keeps_its_rows(shop: Shop, monkeypatch: p
         ("2", None),
         ("9", "a@b.org"),
     ]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "delete from raw.customers where customerid = '1'",
+        "insert into raw.customers select * from raw.customers",
+        "update raw.customers set _load_id = 'unknown' where customerid = '1'",
+        "update raw.customers set _load_id = null",
+        # What two runs at once left behind before the ledger stopped them.
+        "insert into raw.ingestion_ledger select * replace ('twice' as load_id, loaded_at - interval 1 second"
+        " as loaded_at) from raw.ingestion_ledger;"
+        " insert into raw.customers select * replace ('twice' as _load_id) from raw.customers",
+    ],
+)
+def test_rows_that_differ_from_the_ledger_are_loaded_again(shop: Shop, damage: str) -> None:
+    shop.deliver("customers_1.csv")
+    shop.ingest()
+    shop.query(damage)
+    shop.deliver("customers_2.csv", f"{HEADER}3,F,Boston,1\n")
+
+    assert [result.loaded for result in shop.ingest()] == [True, True]
+
+    assert shop.raw() == [
+        ("1", "F", "Chicago", "12"),
+        ("2", "M", "California", "3"),
+        ("3", "F", "Boston", "1"),
+    ]
+    assert [result.loaded for result in shop.ingest()] == [False, False]
+
+
+def test_a_version_that_another_run_has_moved_is_read_again(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on Snowflake, where the update waits for the other run's commit and then finds another version."""
+    shop.deliver("customers.csv")
+    stale = [[(-1,)]]
+    execute = DuckDBSession.execute
+
+    def late(self: DuckDBSession, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        return stale.pop() if stale and "max(version)" in sql else execute(self, sql, parameters)
+
+    monkeypatch.setattr(DuckDBSession, "execute", late)
+
+    assert [result.loaded for result in shop.ingest()] == [True]
+
+    assert not stale
+    assert shop.query("select version from raw.ingestion_versions") == [(1,)]

@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from types import SimpleNamespace
@@ -125,7 +126,7 @@ def test_a_task_that_was_killed_leaves_an_alert_all_the_same(run_of: Any) -> Non
     alert = failed_run(run_of(FailedTask("fit")))
 
     assert alert.task_id == "fit"
-    assert "without giving a reason" in alert.reason
+    assert "without giving a reason" in str(alert.reason)
     assert alert.url.endswith("/dags/shop/runs/r")
 
 
@@ -157,12 +158,61 @@ def test_a_long_reason_is_cut(run_of: Any) -> None:
     assert len(alert.text) < 1000
 
 
+def test_the_reason_does_not_go_out_unless_it_is_let(
+    mails: list[tuple[list[str], EmailMessage]], caplog: pytest.LogCaptureFixture
+) -> None:
+    """It may quote a customer's row; the log on this machine has it."""
+    with web_hook() as (url, posted), web_hook() as (slack_url, to_slack):
+        settings = Settings(
+            alert_webhook_url=url, alert_slack_webhook_url=slack_url, alert_email_to="a@shop.org"
+        )
+        assert send(ALERT, settings) == []
+
+    assert posted[0]["reason"] is None
+    text = "[lag] DAG streaming_marts, run run-1, task gate: http://ui/log"
+    assert posted[0]["text"] == text
+    assert to_slack == [{"text": text}]
+    body = mails[0][1].get_body()
+    assert body is not None
+    assert "Too much" not in body.get_content()
+    assert ALERT.text in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("reason", "sent"),
+    [
+        (
+            'customerid "17850" is no number; for example "Zoë Müller".',
+            "customerid … is no number; for example ….",
+        ),
+        (
+            "No file for customers in /srv/shop/inbox: expected one.",
+            "No file for customers in … expected one.",
+        ),
+        ("s3://conn@bucket/x cannot be read.", "… cannot be read."),
+        ("Ask jo.doe@shop.example about customer 17850.", "Ask … about customer …."),
+        (
+            "2657 of 52924 rows are rejected, more than 0.05 allows.",
+            "2657 of … rows are rejected, more than 0.05 allows.",
+        ),
+        ("The model's share isn't in its limits.", "The model's share isn't in its limits."),
+    ],
+)
+def test_a_reason_that_is_let_out_holds_no_values(reason: str, sent: str) -> None:
+    with web_hook() as (url, posted):
+        send(replace(ALERT, reason=reason), Settings(alert_webhook_url=url, alert_include_reason=True))
+    assert posted[0]["reason"] == sent
+
+
 def test_every_channel_of_the_settings_gets_the_alert(
     mails: list[tuple[list[str], EmailMessage]], caplog: pytest.LogCaptureFixture
 ) -> None:
     with web_hook() as (url, posted), web_hook() as (slack_url, to_slack):
         settings = Settings(
-            alert_webhook_url=url, alert_slack_webhook_url=slack_url, alert_email_to="a@shop.org, b@shop.org"
+            alert_webhook_url=url,
+            alert_slack_webhook_url=slack_url,
+            alert_email_to="a@shop.org, b@shop.org",
+            alert_include_reason=True,
         )
         assert send(ALERT, settings) == []
 
@@ -231,7 +281,8 @@ def test_a_late_run_is_told_of_from_the_triggerer(
     """Airflow awaits the notifier there, with the run as the REST API shows it."""
 
     async def deadline_missed(url: str) -> None:
-        monkeypatch.setattr(alerts, "get_settings", lambda: Settings(alert_webhook_url=url))
+        settings = Settings(alert_webhook_url=url, alert_include_reason=True)
+        monkeypatch.setattr(alerts, "get_settings", lambda: settings)
         await AlertNotifier(minutes=60, context={"dag_run": {"dag_id": "shop", "dag_run_id": "r"}})
 
     with caplog.at_level(logging.ERROR), web_hook() as (url, posted):

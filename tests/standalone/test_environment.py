@@ -3,6 +3,7 @@
 import os
 import stat
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -106,3 +107,17 @@ def test_exports_hold_no_secret_and_work_in_a_shell(settings: Settings, tmp_path
     assert len(keys) == 3
     for secret in (*keys, admin_password(env), "hunter2"):
         assert secret not in exports
+
+
+def test_the_state_on_this_machine_is_its_owners_alone(settings: Settings) -> None:
+    """Any command sees to it, also where the folder was made by something else."""
+    settings.local_dir.mkdir(mode=0o755, parents=True, exist_ok=True)
+    settings.local_dir.chmod(0o755)
+    subprocess.run(
+        [sys.executable, "-m", "standalone", "down"],
+        cwd=PROJECT_ROOT,
+        env={**os.environ, "LOCAL_DIR": str(settings.local_dir)},
+        check=True,
+        capture_output=True,
+    )
+    assert stat.S_IMODE(settings.local_dir.stat().st_mode) == 0o700

@@ -1,6 +1,7 @@
 """The local broker is a real one: made ready once, durable, reachable from this machine alone."""
 
 import asyncio
+import hashlib
 import os
 import time
 import uuid
@@ -21,6 +22,7 @@ from standalone.kafka import (
     broker_command,
     broker_is_ready,
     broker_ports,
+    jars,
     prepare_broker,
     uses_own_broker,
     wait_for_broker,
@@ -34,7 +36,7 @@ for argument; do case $argument in -DoutputDirectory=*) target=${argument#*=};; 
 echo x >> "$CALLS"
 sleep 0.3
 mkdir -p "$target"
-echo jar > "$target/kafka.jar"
+echo ${JAR:-jar} > "$target/kafka.jar"
 exit ${MAVEN_EXIT:-0}
 """
 
@@ -172,6 +174,10 @@ class FakeMaven:
         program.write_text(FAKE_MAVEN)
         program.chmod(0o755)
         monkeypatch.setenv("CALLS", str(self._calls))
+        checksums = folder / "jars.sha512"
+        digest = hashlib.sha512(b"jar\n").hexdigest()
+        checksums.write_text(f"{digest}  kafka.jar\n")
+        monkeypatch.setattr(jars, "CHECKSUMS", checksums)
         monkeypatch.setenv("PATH", str(program.parent), prepend=os.pathsep)
 
     def calls(self) -> int:
@@ -211,6 +217,27 @@ def test_a_failed_fetch_leaves_nothing_and_is_tried_again(
 
     monkeypatch.setenv("MAVEN_EXIT", "0")
     assert (fetch_jars(libs=maven.libs) / "kafka.jar").exists()
+
+
+def test_a_jar_that_was_tampered_with_is_not_used(maven: FakeMaven, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JAR", "another")
+    with pytest.raises(BrokerError, match=r"other jars than .*jars\.sha512 lists: kafka\.jar\."):
+        fetch_jars(libs=maven.libs)
+    assert [path.name for path in maven.libs.iterdir()] == [".lock"]
+
+
+def test_a_jar_too_many_is_not_used(maven: FakeMaven, monkeypatch: pytest.MonkeyPatch) -> None:
+    jars.CHECKSUMS.write_text("")
+    with pytest.raises(BrokerError, match=r"lists: kafka\.jar\."):
+        fetch_jars(libs=maven.libs)
+
+
+def test_the_listed_jars_are_those_that_are_installed() -> None:
+    installed = {jar.name: hashlib.sha512(jar.read_bytes()).hexdigest() for jar in jar_dir().iterdir()}
+    lines = (line.split() for line in jars.CHECKSUMS.read_text().splitlines())
+    listed = {name: checksum for checksum, name in lines}
+    assert len(listed) > 40
+    assert installed == listed
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from include.ingestion.origin import MARKER
 from include.settings import PROJECT_ROOT
 from standalone.sample_data import generator as sample_data
 from standalone.sample_data import sales as sales_module
@@ -97,7 +98,7 @@ def test_files_of_another_release_are_made_again(tmp_path: Path) -> None:
     shutil.copytree(PROJECT_ROOT / "standalone" / "sample_data", package)
     command = [sys.executable, "-m", "standalone.sample_data", "files"]
     subprocess.run(command, cwd=tmp_path, check=True)
-    marker = tmp_path / "files" / sample_data.MARKER
+    marker = tmp_path / "files" / MARKER
 
     for module in (package / "tables.py", package / "text.py"):
         before = marker.read_text()
@@ -124,7 +125,7 @@ def test_other_scale_replaces_the_files_and_leaves_no_temporary_ones(tmp_path: P
 
     sales = _sales(tmp_path)
 
-    assert {path.name for path in tmp_path.iterdir()} == {*FILES, sample_data.MARKER}
+    assert {path.name for path in tmp_path.iterdir()} == {*FILES, MARKER}
     assert 104_000 < len(sales) < 108_000
     assert 49_500 < sales["Transaction_ID"].nunique() < 51_000
     assert sales["CustomerID"].nunique() == 1_468

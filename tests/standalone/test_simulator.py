@@ -61,10 +61,10 @@ def test_prices_have_the_real_shape() -> None:
 
     assert set(answer) == {"bitcoin", "ethereum"}
     for quote in answer.values():
-        assert set(quote) == {"usd", "usd_24h_change", "last_updated_at"}
+        assert set(quote) == {"usd", "usd_24h_change", "last_updated_at", "simulated"}
         assert isinstance(quote["last_updated_at"], int)
         assert 0 <= time.time() - quote["last_updated_at"] < 10
-    assert set(bare["bitcoin"]) == {"usd"}
+    assert set(bare["bitcoin"]) == {"usd", "simulated"}
     assert refused.status_code == 422
 
 
@@ -79,6 +79,7 @@ def test_news_have_the_real_shape_and_need_a_key() -> None:
     assert answer["totalResults"] == len(answer["articles"]) == 5
     assert set(answer["articles"][0]) == {
         "source", "author", "title", "description", "url", "urlToImage", "publishedAt", "content",
+        "simulated",
     }  # fmt: skip
 
 

@@ -61,6 +61,14 @@ def test_a_second_start_is_refused_and_harms_nothing(stack: Stack) -> None:
 
 
 @pytest.mark.usefixtures("no_migration")
+def test_made_up_feeds_do_not_write_to_snowflake(settings: Settings) -> None:
+    made_up = settings.model_copy(update={"warehouse": "snowflake", "feeds": "simulator"})
+    with pytest.raises(
+        StackError, match="made-up prices and news to Snowflake: set FEEDS=live or FEEDS=none"
+    ):
+        Stack(made_up).start()
+
+
 def test_a_process_that_dies_at_start_is_named_with_its_log(
     stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,7 +11,10 @@ from typing import Any
 import pytest
 from packaging.version import Version
 
+from include.ingestion.datasets import DATASETS
+from include.ingestion.loader import create_tables
 from include.settings import PROJECT_ROOT
+from include.warehouse.duckdb import DuckDBWarehouse
 from tests.dbt.dbt_project import WITHOUT_TESTS, Project, Rows, make_project
 
 FILES = {
@@ -77,12 +80,15 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 @pytest.fixture(scope="module")
 def upgraded(project: Project, before: dict[str, Rows], built: dict[Any, Any]) -> Project:
-    """After one `dbt build` as a person types it; `before` and `built` come first.
+    """After what ingestion does first, and one `dbt build` as typed; `before` and `built` come first.
 
     The seed holds the segments in use, as docs/upgrading.md asks; a new checkout's is empty.
     """
     seed = project.directory / "seeds" / "customer_segments.csv"
     project.query(f"copy analytics.customer_segments to '{seed}' (header)")
+    with DuckDBWarehouse(project.warehouse).session() as session:
+        for dataset in DATASETS.values():
+            create_tables(session, dataset)
     outcome = project.dbt_as_typed("build", *WITHOUT_TESTS)
     assert outcome.success, outcome.output[-3000:]
     return project
@@ -104,7 +110,7 @@ def test_no_row_is_lost_or_changed(upgraded: Project, known: Columns, before: di
 def test_facts_without_a_hash_are_built_once(upgraded: Project, built: dict[Any, Any]) -> None:
     """The first run replaces them, with all new columns filled; the next finds nothing to do."""
     when = "select sales_line_id, processed_at from analytics.fct_sales"
-    first = dict(upgraded.query(when))
+    first: dict[str, Any] = dict(upgraded.query(when))
     assert first.keys() == built.keys()
     assert upgraded.query("select count(*) from analytics.fct_sales where gst_rate is null") == [(0,)]
 

@@ -153,3 +153,65 @@ def test_with_a_log_small_changes_leave_the_file_alone_and_large_ones_do_not(tmp
     assert warehouse.path.read_bytes() != empty
     with warehouse.session() as session:
         assert session.execute("select count(*) from t") == [(50,)]
+
+
+OUTSIDE = [
+    "select content from read_text('/proc/self/environ')",
+    "select * from read_csv('{folder}/other.csv')",
+    "select * from glob('{folder}/*')",
+    "copy (select 1) to '{folder}/written.csv'",
+    "copy (select 1) to '/dev/stdout'",
+    "export database '{folder}/exported'",
+    "attach '{folder}/attached.duckdb'",
+    "install httpfs",
+    "load httpfs",
+    "select * from 'https://localhost/data.parquet'",
+    "create secret s3 (type s3)",
+    "set enable_external_access = true",
+    "set allowed_directories = ['/']",
+    "set lock_configuration = false",
+    "reset lock_configuration",
+    "set autoinstall_known_extensions = true",
+    "set profiling_output = '{folder}/profile.json'",
+    "set log_query_path = '{folder}/queries.log'",
+    "set temp_directory = '{folder}/spilled'",
+]
+
+
+@pytest.mark.parametrize("sql", OUTSIDE)
+@pytest.mark.parametrize("keeps_log", [False, True])
+def test_sql_reaches_nothing_outside_the_file(tmp_path: Path, sql: str, keeps_log: bool) -> None:
+    (tmp_path / "other.csv").write_text("a\n1\n", encoding="utf-8")
+    before = {path.name for path in tmp_path.iterdir()}
+    warehouse = DuckDBWarehouse(tmp_path / "here" / "w.duckdb", threads=1, keeps_log=keeps_log)
+    with warehouse.session() as session, pytest.raises(duckdb.Error, match=r"disabled|locked|Cannot"):
+        session.execute(sql.format(folder=tmp_path))
+    assert {path.name for path in tmp_path.iterdir()} - before == {"here"}
+
+
+def test_a_session_reads_the_file_that_it_is_opened_for_and_no_other(tmp_path: Path) -> None:
+    """The file may be a link; other links of its folder lead nowhere."""
+    folder = tmp_path / "it's here"
+    folder.mkdir()
+    for name in ("mine.csv", "secret.csv"):
+        (tmp_path / name).write_text("a\n1\n", encoding="utf-8")
+    (folder / "mine").symlink_to(tmp_path / "mine.csv")
+    (folder / "link").symlink_to(tmp_path / "secret.csv")
+    read = "select a from read_csv(?, header = true, auto_detect = false, columns = {a: 'integer'})"
+    with DuckDBWarehouse(tmp_path / "w.duckdb").session(reads=folder / "mine") as session:
+        assert session.execute(read, [str(folder / "mine")]) == [(1,)]
+        with pytest.raises(duckdb.PermissionException):
+            session.execute(read, [str(tmp_path / "secret.csv")])
+        with pytest.raises(duckdb.PermissionException):
+            session.execute(read, [str(folder / "link")])
+        with pytest.raises(duckdb.PermissionException):
+            session.execute(read, [str(folder / ".." / "secret.csv")])
+
+
+def test_a_second_session_of_a_process_is_as_closed_as_the_first(tmp_path: Path) -> None:
+    warehouse = DuckDBWarehouse(tmp_path / "w.duckdb")
+    with warehouse.session() as first, warehouse.session() as second:
+        for session in (first, second):
+            assert session.execute("select current_setting('TimeZone')") == [("UTC",)]
+            with pytest.raises(duckdb.PermissionException):
+                session.execute("select content from read_text('/proc/self/environ')")

@@ -30,7 +30,12 @@ ONLY_SQLFLUFF_READS = {
     "grant role",
     "grant select on all",
     "grant select on future",
+    "alter account",
+    "alter schema",
     "alter warehouse",
+    "grant monitor",
+    "grant ownership",
+    "revoke",
     "create resource monitor",
     "drop resource monitor",
 }
@@ -90,7 +95,7 @@ def test_everything_is_there_after_a_bootstrap(double: SnowflakeDouble) -> None:
 
     assert code == 0, output
     assert "missing" not in output
-    assert len(re.findall(r"^ok +(LOADER|TRANSFORMER) ", output, re.MULTILINE)) > 30
+    assert len(re.findall(r"^ok +(LOADER|STREAMER|TRANSFORMER) ", output, re.MULTILINE)) > 30
 
 
 @pytest.mark.parametrize(
@@ -113,7 +118,7 @@ def test_everything_is_there_after_a_bootstrap(double: SnowflakeDouble) -> None:
         ),
         (
             "revoke select on all tables in schema marketing_insights_db.streaming from role transformer",
-            "TRANSFORMER  SELECT on all tables of LOADER in schema MARKETING_INSIGHTS_DB.STREAMING"
+            "TRANSFORMER  SELECT on all tables of STREAMER in schema MARKETING_INSIGHTS_DB.STREAMING"
             ", not on MARKETING_INSIGHTS_DB.STREAMING.BITCOIN_PRICES_RAW",
             "grant select on all tables in schema MARKETING_INSIGHTS_DB.STREAMING to role TRANSFORMER",
         ),
@@ -140,7 +145,7 @@ def test_every_grant_of_the_bootstrap_is_looked_at_and_no_other(run: Run) -> Non
     granted = {
         f"grant {privilege.strip()} {rest.lower()}"
         for privileges, rest in re.findall(
-            r"^grant (.*) (on .* to role (?:loader|transformer));", text, re.MULTILINE
+            r"^grant (.*) (on .* to role (?:loader|streamer|transformer));", text, re.MULTILINE
         )
         for privilege in privileges.split(",")
     }
@@ -158,7 +163,7 @@ def test_every_grant_of_the_bootstrap_is_looked_at_and_no_other(run: Run) -> Non
     )
     no_table_there = {
         "grant select on all tables in schema marketing_insights_db.raw to role transformer",
-        "grant select on all tables in schema marketing_insights_db.streaming to role loader",
+        "grant select on all tables in schema marketing_insights_db.streaming to role streamer",
     }
     assert asked_for == granted - {only_for_the_bootstrap_itself} - no_table_there
     for statement in granted:
@@ -208,15 +213,15 @@ def test_the_streams_tables_are_those_of_the_sink(double: SnowflakeDouble) -> No
         "select table_name, column_name, data_type, is_nullable from information_schema.columns"
         " where table_schema = 'STREAMING' order by table_name, ordinal_position"
     )
-    with SnowflakeWarehouse().session() as session:
+    with SnowflakeWarehouse("streamer").session() as session:
         bootstrapped = session.execute(columns)
         for table in ("bitcoin_prices_raw", "news_events_raw", "kafka_offsets"):
             session.execute(f"drop table streaming.{table}")
     sink.prepare()
 
-    with SnowflakeWarehouse().session() as session:
+    with SnowflakeWarehouse("streamer").session() as session:
         assert session.execute(columns) == bootstrapped
-    assert len(bootstrapped) == 8 + 8 + 4
+    assert len(bootstrapped) == 8 + 8 + 5
 
 
 def test_the_file_format_is_that_of_ingestion() -> None:
@@ -231,6 +236,11 @@ def test_the_file_format_is_that_of_ingestion() -> None:
     [
         ("loader", "create view staging.mine as select 1 as n"),
         ("loader", "create schema mine"),
+        ("loader", "delete from streaming.kafka_offsets"),
+        ("loader", "select * from streaming.news_events_raw"),
+        ("streamer", "create table raw.mine (n integer)"),
+        ("streamer", "create table analytics.mine (n integer)"),
+        ("streamer", "create view streaming.mine as select 1 as n"),
         ("transformer", "delete from streaming.kafka_offsets"),
         ("transformer", "drop table streaming.news_events_raw"),
         ("transformer", "create schema if not exists raw"),
@@ -242,6 +252,59 @@ def test_a_role_may_do_no_more_than_its_work(double: SnowflakeDouble, role: Role
         pytest.raises(connector.errors.ProgrammingError, match="Insufficient privileges"),
     ):
         session.execute(statement)
+
+
+def test_the_quotas_of_the_bootstrap_have_room_for_the_defaults(
+    double: SnowflakeDouble, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CONSUMER_BATCH_SECONDS", raising=False)
+    code, output = check()
+    assert code == 0, output
+    assert "STREAMER     a quota of 250 credits a month, of which its work takes about 182" in output
+    assert output.count("credits a month") == 3
+
+    monkeypatch.setenv("CONSUMER_BATCH_SECONDS", "1")  # keeps the warehouse awake
+    code, output = check()
+    assert code == 1
+    assert (
+        "takes about 730\n        alter resource monitor MARKETING_STREAMING set credit_quota = 974;"
+        in output
+    )
+    run("alter resource monitor MARKETING_STREAMING set credit_quota = 974")
+    assert check()[0] == 0
+    run("alter resource monitor marketing_streaming set credit_quota = 250")
+
+
+@pytest.mark.parametrize(
+    "statement", ["delete from raw.mine", "select * from raw.mine", "drop table raw.mine"]
+)
+def test_the_consumers_key_reaches_no_customer(double: SnowflakeDouble, run: Run, statement: str) -> None:
+    with SnowflakeWarehouse("loader").session() as session:
+        session.execute("create table if not exists raw.mine (customerid varchar)")
+    with (
+        SnowflakeWarehouse("streamer").session() as session,
+        pytest.raises(connector.errors.ProgrammingError, match="Insufficient privileges"),
+    ):
+        session.execute(statement)
+    run("drop table raw.mine")
+
+
+def test_the_consumers_user_has_no_other_role(double: SnowflakeDouble) -> None:
+    for role in ("LOADER", "TRANSFORMER"):
+        arguments = double.connect_arguments(user="marketing_streaming", role=role)
+        with pytest.raises(connector.errors.Error, match="not granted to this user"):
+            connector.connect(**arguments)
+
+
+def test_every_schema_is_managed_and_every_warehouse_has_its_monitor() -> None:
+    text = BOOTSTRAP.read_text(encoding="utf-8")
+    schemas = set(re.findall(r"create schema if not exists (\S+)", text))
+    assert schemas == set(re.findall(r"alter schema (\S+) enable managed access", text))
+    warehouses = re.findall(r"create warehouse if not exists (\w+)", text)
+    monitors = re.findall(r"alter warehouse (\w+) set resource_monitor = marketing_(\w+);", text)
+    assert len(warehouses) == 4
+    assert monitors == [(name, name) for name in warehouses]
+    assert set(warehouses) == set(re.findall(r"create resource monitor if not exists marketing_(\w+)", text))
 
 
 def test_the_teardown_leaves_nothing(run: Run, double: SnowflakeDouble) -> None:

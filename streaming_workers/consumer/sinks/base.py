@@ -27,7 +27,7 @@ class Sink(ABC):
 
     @abstractmethod
     def prepare(self) -> None:
-        """Create the tables that do not exist; one that exists is never changed."""
+        """Create the tables that do not exist; one that exists gets only the columns that it lacks."""
 
     @abstractmethod
     def stored_offsets(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
@@ -36,6 +36,14 @@ class Sink(ABC):
     @abstractmethod
     def register(self, offsets: Mapping[TopicPartition, int]) -> None:
         """Insert the offset to read first for partitions that have none; leave the others unchanged."""
+
+    @abstractmethod
+    def topic_ids(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, str]:
+        """Return Kafka's id of the topic that each partition's stored offset is of, where it is known."""
+
+    @abstractmethod
+    def remember_topic_ids(self, ids: Mapping[TopicPartition, str]) -> None:
+        """Store the topic's id where none is stored or the offset is 0; leave the others unchanged."""
 
     @abstractmethod
     def store(self, batch: Batch) -> None:

@@ -318,7 +318,7 @@ def snowpipe_client(settings: SnowflakeSettings, pipe: str) -> StreamingIngestCl
     properties = {
         "account": account,
         "user": settings.user,
-        "role": settings.loader_role,
+        "role": settings.streamer_role,
         "url": f"https://{settings.host or construct_hostname(None, account)}:{settings.port or 443}",
         "private_key_file": settings.private_key_path,
         "private_key_passphrase": passphrase.get_secret_value() if passphrase else None,

@@ -36,6 +36,7 @@ class WarehouseSink(Sink):
             session.create_schema(SCHEMA)
             for table, columns in self.table_columns().items():
                 session.execute(f"create table if not exists {table} ({', '.join(columns)})")
+            _add_missing_column(session)
 
     @override
     def stored_offsets(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
@@ -60,6 +61,26 @@ class WarehouseSink(Sink):
                     f" select ?, ?, ?, ? where not exists"
                     f" (select 1 from {OFFSETS} where kafka_topic = ? and kafka_partition = ?)",
                     [topic, partition, offset, datetime.now(UTC), topic, partition],
+                )
+
+    @override
+    def topic_ids(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, str]:
+        with self._session() as session:
+            rows = session.execute(
+                f"select kafka_topic, kafka_partition, topic_id from {OFFSETS} where topic_id is not null"  # noqa: S608
+            )
+        known = {TopicPartition(topic, partition): topic_id for topic, partition, topic_id in rows}
+        return {partition: known[partition] for partition in partitions if partition in known}
+
+    @override
+    def remember_topic_ids(self, ids: Mapping[TopicPartition, str]) -> None:
+        with self._session() as session, session.transaction():
+            for (topic, partition), topic_id in ids.items():
+                session.execute(
+                    f"update {OFFSETS} set topic_id = ?"  # noqa: S608 (our names)
+                    " where kafka_topic = ? and kafka_partition = ?"
+                    " and (topic_id is null or next_offset = 0)",
+                    [topic_id, topic, partition],
                 )
 
     @override
@@ -98,6 +119,17 @@ class WarehouseSink(Sink):
                     self._closing.close()
         except self._dialect.errors as error:
             raise SinkError(f"{type(error).__name__}: {' '.join(str(error).split())}") from error
+
+
+def _add_missing_column(session: Session) -> None:
+    """Give the offsets of an earlier version the topic's id; Snowflake needs no DDL where it is there."""
+    found = session.execute(
+        "select 1 from information_schema.columns"
+        " where lower(table_schema) || '.' || lower(table_name) = ? and lower(column_name) = 'topic_id'",
+        [OFFSETS],
+    )
+    if not found:
+        session.execute(f"alter table {OFFSETS} add column topic_id varchar")
 
 
 def _definitions(columns: list[dict[str, Any]], json_type: str) -> list[str]:

@@ -26,6 +26,12 @@ ARTICLE = Message(
 )
 
 
+AS_THE_SENTENCE_SAYS = (
+    "update streaming.kafka_offsets set next_offset = 0, topic_id = null where kafka_topic = 'bitcoin-prices'"
+)
+EVENTS = "select event_id from streaming.bitcoin_prices_raw"
+
+
 def ids(numbers: range) -> list[str]:
     return [f"event-{number}" for number in numbers]
 
@@ -192,12 +198,53 @@ def test_a_topic_that_was_recreated_is_not_read_until_somebody_says_so(
         new.wait_for_rows(1, NEWS_TOPIC)  # the others go on
         status, reason = consumer.health()
         assert status == 503
-        assert "offset 10 is stored, but the log ends at 3" in str(reason)
-        assert "set next_offset to 0" in str(reason)
+        assert "offset 10 is stored of the topic with the id" in str(reason)
+        assert "it was deleted and created again" in str(reason)
+        assert "set next_offset to 0 and topic_id to null" in str(reason)
         assert new.count() == 10
-    new.query("update streaming.kafka_offsets set next_offset = 0 where kafka_topic = 'bitcoin-prices'")
+    new.query(AS_THE_SENTENCE_SAYS)
     with new.consumer():
         new.wait_until(lambda: new.count() == 13, "the rows of the new topic")
+
+
+def test_a_recreated_topic_that_has_outgrown_the_stored_offset_is_not_read_on(
+    broker: Broker, tmp_path: Path
+) -> None:
+    """By its offsets alone it looks like the old one, and its first ten events would be skipped."""
+    old = Stage(broker, tmp_path, partitions=1)
+    old.produce(prices(range(10)))
+    with old.consumer():
+        old.wait_for_rows(10)
+    new = Stage(broker, tmp_path, partitions=1)
+    new.produce(prices(range(10, 25)))
+
+    with new.consumer() as consumer:
+        wait_for_log(new, consumer, "a partition is not read")
+        assert "it was deleted and created again" in str(consumer.health()[1])
+        assert new.count() == 10
+    new.query(AS_THE_SENTENCE_SAYS)
+    with new.consumer():
+        new.wait_until(lambda: new.count() == 25, "the rows of the new topic")
+
+    assert sorted(row[0] for row in new.query(EVENTS)) == sorted(ids(range(25)))
+
+
+def test_an_offset_of_an_earlier_version_gets_the_topics_id_and_is_read_on(
+    broker: Broker, tmp_path: Path
+) -> None:
+    stage = Stage(broker, tmp_path, partitions=1)
+    stage.produce(prices(range(10)))
+    with stage.consumer():
+        stage.wait_for_rows(10)
+    stage.query("alter table streaming.kafka_offsets drop column topic_id")
+    stage.produce(prices(range(10, 20)))
+
+    with stage.consumer():
+        stage.wait_for_rows(20)
+
+    assert_exactly_once(stage, ids(range(20)))
+    found = stage.query("select topic_id from streaming.kafka_offsets where kafka_topic = 'bitcoin-prices'")
+    assert [len(topic_id) for (topic_id,) in found] == [22]
 
 
 def test_a_broker_that_dies_is_waited_for_and_does_not_hold_up_the_end(

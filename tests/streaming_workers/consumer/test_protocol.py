@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Sequence
 from functools import partial, wraps
 from typing import Any
-from unittest.mock import MagicMock
+from unittest.mock import AsyncMock, MagicMock
 
 import pytest
 from aiokafka import AIOKafkaConsumer
@@ -53,8 +53,13 @@ class Partition:
         self.client = MagicMock(spec=AIOKafkaConsumer)
         self.client.beginning_offsets.return_value = {FIRST: 0}
         self.client.end_offsets.return_value = {FIRST: 10}
+        self.client._client = MagicMock()
+        self.client._client.send = AsyncMock(
+            return_value=MagicMock(topics=[])
+        )  # of a cluster without topic ids
         self.sink = MagicMock(spec=Sink)
         self.sink.stored_offsets.return_value = {FIRST: stored}
+        self.sink.topic_ids.return_value = {}
         self.assignment = Assignment(self.client)
         self.progress = Progress(stall_seconds=60)
         self.dead_letters = MagicMock(spec=DeadLetterWriter)

@@ -244,6 +244,31 @@ def test_registering_leaves_a_known_partition_alone(sink: Sink) -> None:
     assert sink.stored_offsets([FIRST, SECOND, NEWS]) == {FIRST: 4, SECOND: 1}
 
 
+def test_a_topics_id_is_kept_once_and_offsets_move_beside_it(sink: Sink, place: Place) -> None:
+    sink.register({FIRST: 0, SECOND: 0})
+    assert sink.topic_ids([FIRST, SECOND]) == {}
+    sink.remember_topic_ids({FIRST: "created again before anything was read"})
+    sink.remember_topic_ids({FIRST: "first"})
+    sink.stored_offsets([FIRST])
+    sink.store(batch(0, 1))
+    sink.remember_topic_ids({FIRST: "another", NEWS: "not registered"})
+
+    assert place.new_sink().topic_ids([FIRST, SECOND, NEWS]) == {FIRST: "first"}
+    assert sink.stored_offsets([FIRST]) == {FIRST: 2}
+
+
+def test_offsets_of_an_earlier_version_get_the_column(sink: Sink, place: Place) -> None:
+    sink.register({FIRST: 4})
+    place.query("alter table streaming.kafka_offsets drop column topic_id")
+
+    sink.prepare()
+    sink.prepare()
+
+    sink.remember_topic_ids({FIRST: "first"})
+    assert sink.topic_ids([FIRST]) == {FIRST: "first"}
+    assert sink.stored_offsets([FIRST]) == {FIRST: 4}
+
+
 def test_two_rows_for_a_partition_are_said_and_not_written_to(sink: Sink, place: Place) -> None:
     """On Snowflake two first consumers could make one each; DuckDB's primary key refuses the second."""
     sink.register({FIRST: 0})

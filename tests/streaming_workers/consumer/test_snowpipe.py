@@ -352,7 +352,7 @@ def test_the_sdk_understands_the_settings(tmp_path: Path, monkeypatch: pytest.Mo
 def test_the_client_logs_in_as_the_settings_say(sink: Sink, service: SnowpipeService) -> None:
     [client] = service.clients
     assert client.properties["url"] == f"https://127.0.0.1:{os.environ['SNOWFLAKE_PORT']}"
-    assert client.properties["role"] == "LOADER"
+    assert client.properties["role"] == "STREAMER"
     assert client.properties["private_key_file"] == os.environ["SNOWFLAKE_PRIVATE_KEY_PATH"]
 
 

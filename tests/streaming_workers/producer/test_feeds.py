@@ -9,10 +9,12 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from streaming_workers.events import BitcoinPrice, NewsEvent
 from streaming_workers.producer.feeds import NewsFeed, PollResult, PriceFeed
 from streaming_workers.producer.json_api import FeedError
+from streaming_workers.settings import ProducerSettings
 from tests.streaming_workers.feed_server import (
     KEY,
     article,
@@ -88,6 +90,18 @@ def test_a_price_reaches_the_message_digit_by_digit(sent: str, kept: str) -> Non
     assert json.loads(message, parse_float=Decimal, parse_int=Decimal)["price_usd"] == Decimal(kept)
     assert BitcoinPrice.model_validate_json(message) == event
     assert Decimal(repr(float(kept))) == Decimal(kept)
+
+
+def test_a_made_up_event_says_so_and_a_real_one_does_not() -> None:
+    with running_simulator() as (_, url):
+        made_up = [*PriceFeed(settings_for(url)).poll().events, *NewsFeed(settings_for(url)).poll().events]
+    real = [*poll_news(article()).events]
+    real += poll_prices('{"bitcoin": {"usd": 1.5, "last_updated_at": 1711356300}}').events
+
+    assert len(made_up) > 20
+    assert all(json.loads(event.to_json())["simulated"] is True for event in made_up)
+    assert len(real) == 2
+    assert all("simulated" not in json.loads(event.to_json()) for event in real)
 
 
 def test_a_news_message_is_read_back_as_it_was() -> None:
@@ -342,3 +356,26 @@ def test_a_setting_that_no_request_can_carry_is_named(changes: dict[str, str], m
 def test_no_coins_is_an_error() -> None:
     with pytest.raises(ValueError, match="COINGECKO_COINS"):
         PriceFeed(settings_for("http://127.0.0.1:1", coingecko_coins=" , "))
+
+
+@pytest.mark.parametrize("name", ["coingecko_url", "newsapi_url"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://api.example.org/v3",
+        "http://10.0.0.7:8094/v2",
+        "http://localhost.example.org",
+        "HTTP://simulator:8094",
+    ],
+)
+def test_a_feed_beyond_this_machine_is_asked_over_https_only(name: str, url: str) -> None:
+    with pytest.raises(ValidationError, match=f"{name.upper()} must begin with https"):
+        ProducerSettings.model_validate({name: url})
+    assert getattr(ProducerSettings.model_validate({name: url, "feeds_allow_http": True}), name) == url
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:8094/v2", "http://[::1]:8094", "http://localhost:1", "https://api.example.org"]
+)
+def test_a_feed_of_this_machine_may_be_plain_http(url: str) -> None:
+    assert ProducerSettings.model_validate({"coingecko_url": url}).coingecko_url == url

@@ -22,7 +22,7 @@
                 staged.event_count is distinct from built.event_count
                 or staged.processed_at is distinct from built.processed_at
         )
-        {%- if var('start_date') or var('end_date') %}
+        {%- if timestamp_var('start_date') or timestamp_var('end_date') %}
             or (event_hour >= {{ utc_hour(range_start()) }} and event_hour < {{ range_end() }})
         {%- endif -%}
     {%- endif -%}

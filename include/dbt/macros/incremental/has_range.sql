@@ -1,4 +1,4 @@
 {# Whether the vars start_date and end_date name a range; --full-refresh builds everything whatever they say. #}
 {% macro has_range() -%}
-    {{ return(not flags.FULL_REFRESH and (var('start_date') or var('end_date')) | string != '') }}
+    {{ return(not flags.FULL_REFRESH and (timestamp_var('start_date') or timestamp_var('end_date')) != '') }}
 {%- endmacro %}

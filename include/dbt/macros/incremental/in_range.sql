@@ -1,7 +1,8 @@
-{# Whether a day lies in the half-open range of the vars start_date and end_date, each of which may be open. #}
+{# Whether a day lies in the half-open range of the vars start_date and end_date, each of which may be open; of a time its
+   day counts. #}
 {% macro in_range(day) -%}
     (
-        {{ day }} >= cast('{{ var('start_date') or '0001-01-01' }}' as date)
-        and {{ day }} < cast('{{ var('end_date') or '9999-12-31' }}' as date)
+        {{ day }} >= cast('{{ timestamp_var('start_date')[:10] or '0001-01-01' }}' as date)
+        and {{ day }} < cast('{{ timestamp_var('end_date')[:10] or '9999-12-31' }}' as date)
     )
 {%- endmacro %}

@@ -8,7 +8,7 @@
         select * from {{ messages }}
     {%- else -%}
         {{ unprocessed_messages(messages, history) }}
-        {%- if var('start_date') or var('end_date') %}
+        {%- if timestamp_var('start_date') or timestamp_var('end_date') %}
             or (
                 {{ messages }}.event_timestamp >= {{ range_start() }}
                 and {{ messages }}.event_timestamp < {{ range_end() }}

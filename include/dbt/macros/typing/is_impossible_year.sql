@@ -3,7 +3,7 @@
     {{ clean_text(text) }} is not null
     and (
         {{ year }} is null
-        or {{ year }} < {{ var('earliest_valid_date')[:4] }}
+        or {{ year }} < {{ date_var('earliest_valid_date')[:4] }}
         or {{ year }} > extract(year from _loaded_at) + 10
     )
 {%- endmacro %}

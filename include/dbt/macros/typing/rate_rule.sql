@@ -7,8 +7,8 @@
         then 'valid_from can be read in two ways'
     when
         {{ clean_text('valid_from') }} is not null
-        and (first_day is null or first_day < cast('{{ var('earliest_valid_date') }}' as date))
+        and (first_day is null or first_day < cast('{{ date_var('earliest_valid_date') }}' as date))
         then 'valid_from is not a possible date'
-    when first_day is not null and rate_year is not null and extract(year from first_day) <> rate_year
+    when first_day is not null and rate_year is not null and extract(year from first_day) != rate_year
         then 'valid_from lies in another year than its row says'
 {%- endmacro %}

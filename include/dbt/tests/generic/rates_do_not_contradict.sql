@@ -1,6 +1,10 @@
 {# Stops the build where two rows give one key and time different rates: no order of the files says which one counts. #}
 {% test rates_do_not_contradict(model, rate_column, keys) %}
 
+{%- set same_keys = [] %}
+{%- for key in keys + ['starts_on', 'rate_scope'] %}
+    {%- do same_keys.append('one.' ~ key ~ ' = other.' ~ key) %}
+{%- endfor %}
 {%- set contradictions %}
 select
     one.source_file,
@@ -10,14 +14,11 @@ select
     other.source_row as other_row,
     other.raw_row as other_raw_row
 from {{ model }} as one
-inner join {{ model }} as other
-    on
-        {% for key in keys + ['starts_on', 'rate_scope'] -%}
-        one.{{ key }} = other.{{ key }}
-        and {% endfor -%}
-        one.{{ rate_column }} <> other.{{ rate_column }}
+cross join {{ model }} as other
 where
-    one.reject_reason is null
+    one.{{ rate_column }} != other.{{ rate_column }}
+    and {{ same_keys | join(' and ') }}
+    and one.reject_reason is null
     and other.reject_reason is null
     and (
         one.source_file < other.source_file

@@ -5,7 +5,7 @@
 {{ config(error_if='> 0 and max(is_over_limit) > 0') }}
 
 {%- set unknown = 'customer_id = ' ~ unknown_customer_id() %}
-{%- set limit = var('max_unknown_customer_share') %}
+{%- set limit = number_var('max_unknown_customer_share') %}
 {%- set found %}
 select
     count(case when {{ unknown }} then 1 end) as unknown_count,

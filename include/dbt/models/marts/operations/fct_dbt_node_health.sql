@@ -50,7 +50,7 @@ recent as (
 
     select * from ranked
 
-    where runs_ago <= {{ var('node_health_runs') }}
+    where runs_ago <= {{ number_var('node_health_runs', whole=true) }}
 
 ),
 

@@ -1,4 +1,5 @@
 {% set columns = ['customerid', 'gender', 'location', 'tenure_months'] -%}
+{% set max_months = number_var('max_tenure_months', whole=true) -%}
 
 with
 
@@ -36,8 +37,8 @@ judged as (
                 then 'customerid is what stands for customers who are not known'
             when
                 customer_tenure_months is null
-                or customer_tenure_months not between 0 and {{ var('max_tenure_months') }}
-                then 'tenure_months is not a number of months up to max_tenure_months = {{ var('max_tenure_months') }}'
+                or customer_tenure_months not between 0 and {{ max_months }}
+                then 'tenure_months is not a number of months up to max_tenure_months = {{ max_months }}'
         end as unusable_rule
 
     from typed

@@ -66,7 +66,7 @@ ruled as (
             when discount_rate is null
                 then 'discount_pct is not a discount like 10% or 10, or could be 1 or 100 per cent'
             {{ rate_rule() }}
-            when first_day is not null and extract(month from first_day) <> month_number
+            when first_day is not null and extract(month from first_day) != month_number
                 then 'valid_from lies in another month than its row says'
         end as reject_rule,
         cast(null as varchar) as reject_detail

@@ -19,8 +19,8 @@ typed as (
     select
         source.*,
         {{ parse_date('source.date') }} as spend_date,
-        {{ parse_decimal('source.offline_spend', var('max_spend')) }} as offline_amount,
-        {{ parse_decimal('source.online_spend', var('max_spend')) }} as online_amount,
+        {{ parse_decimal('source.offline_spend', number_var('max_spend')) }} as offline_amount,
+        {{ parse_decimal('source.online_spend', number_var('max_spend')) }} as online_amount,
         day_first_files.day_first_date
 
     from source
@@ -39,9 +39,9 @@ judged as (
             when spend_date is null or {{ is_impossible_date('spend_date') }}
                 then 'date is not a possible date'
             when offline_amount is null
-                then 'offline_spend is not an amount up to max_spend = {{ var('max_spend') }}'
+                then 'offline_spend is not an amount up to max_spend = {{ number_var('max_spend') }}'
             when online_amount is null
-                then 'online_spend is not an amount up to max_spend = {{ var('max_spend') }}'
+                then 'online_spend is not an amount up to max_spend = {{ number_var('max_spend') }}'
         end as unusable_rule
 
     from typed

@@ -1,5 +1,6 @@
 {{ config(materialized='table') }}
 
+{% set max_delivery = number_var('max_delivery_charge') -%}
 {% set columns = [
     'customerid', 'transaction_id', 'transaction_date', 'product_sku', 'product_description',
     'product_category', 'quantity', 'avg_price', 'delivery_charges', 'coupon_status'
@@ -42,8 +43,8 @@ typed as (
         {{ text_value('product_sku') }} as sku,
         {{ category_name('product_category') }} as category_as_delivered,
         {{ parse_integer('quantity') }} as quantity_number,
-        {{ parse_decimal('avg_price', var('max_price')) }} as price,
-        {{ parse_decimal('delivery_charges', var('max_delivery_charge')) }} as delivery,
+        {{ parse_decimal('avg_price', number_var('max_price')) }} as price,
+        {{ parse_decimal('delivery_charges', max_delivery) }} as delivery,
         coalesce(lower({{ squeeze_blanks(text_value('coupon_status')) }}), 'unknown') as coupon_status_key
 
     from source
@@ -58,7 +59,7 @@ matched as (
         taxes.category,
         day_first_files.day_first_date,
         case
-            when typed.quantity_number between 1 and {{ var('max_quantity') }}
+            when typed.quantity_number between 1 and {{ number_var('max_quantity', whole=true) }}
                 then {{ money('typed.quantity_number * typed.price') }}
         end as gross_amount
 
@@ -95,12 +96,12 @@ judged as (
                 then 'product_category has no tax rate'
             when quantity_number is null or quantity_number <= 0
                 then 'quantity is not a positive whole number'
-            when quantity_number > {{ var('max_quantity') }}
-                then 'quantity is above max_quantity = {{ var('max_quantity') }}'
+            when quantity_number > {{ number_var('max_quantity', whole=true) }}
+                then 'quantity is above max_quantity = {{ number_var('max_quantity', whole=true) }}'
             when price is null
-                then 'avg_price is not an amount up to max_price = {{ var('max_price') }}'
+                then 'avg_price is not an amount up to max_price = {{ number_var('max_price') }}'
             when delivery is null
-                then 'delivery_charges is not an amount up to max_delivery_charge = {{ var('max_delivery_charge') }}'
+                then 'delivery_charges is not an amount up to max_delivery_charge = {{ max_delivery }}'
             when coupon_status_key not in ('used', 'clicked', 'not used', 'unknown')
                 then 'coupon_status is not Used, Clicked or Not Used'
         end as unusable_rule
@@ -130,7 +131,7 @@ ranked as (
                 {{ dbt.datediff(
                     'lag(transaction_day) over (partition by unusable_rule, transaction_number order by transaction_day)',
                     'transaction_day', 'day'
-                ) }} > {{ var('reused_transaction_gap_days') }}
+                ) }} > {{ number_var('reused_transaction_gap_days', whole=true) }}
                 then 1
             else 0
         end as is_after_gap
@@ -209,10 +210,10 @@ select
                         else ''
                     end
                     || case
-                        when gross_amount > {{ var('max_transaction_amount') }}
+                        when gross_amount > {{ number_var('max_transaction_amount') }}
                             then
                                 'its gross amount of ' || cast(gross_amount as varchar)
-                                || ' is above max_transaction_amount = {{ var('max_transaction_amount') }}. '
+                                || ' is above max_transaction_amount = {{ number_var('max_transaction_amount') }}. '
                         else ''
                     end,
                     ''

@@ -1,0 +1,33 @@
+#!/usr/bin/env python
+"""`dbt` that ends with the process that started it, for whoever runs it from another program.
+
+A killed Airflow task cannot end what it started: its dbt would go on writing beside the task's next try.
+"""
+
+import ctypes
+import os
+import signal
+import sys
+from pathlib import Path
+
+DBT_WITH_PARENT = Path(__file__).resolve()
+PR_SET_PDEATHSIG = 1  # of Linux's <sys/prctl.h>; other systems have no such thing
+
+
+def end_with_parent() -> None:
+    """Ask the kernel for SIGTERM when the parent ends. Raises OSError where it refuses."""
+    parent = os.getppid()
+    if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0):
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
+    if os.getppid() != parent:
+        sys.exit(128 + signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    if sys.platform == "linux":
+        end_with_parent()
+    # The script's folder would come first, and with it include/dbt in dbt's place.
+    sys.path[:] = [folder for folder in sys.path if folder != str(DBT_WITH_PARENT.parent)]
+    from dbt.cli.main import cli
+
+    cli()
