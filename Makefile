@@ -152,7 +152,7 @@ images:  ## Build both images (needs Docker) [IMAGE_TAG=tag] [WAREHOUSE=snowflak
 sample: $(VENV)/.installed  ## Make the generated shop's files, in .local/data/sample-1 [SCALE=n]
 	@$(BIN)/python -m standalone.sample_data --scale $(SCALE) $(LOCAL_DIR)/data/sample-$(SCALE)
 
-containers: $(VENV)/.installed images sample  ## Build, start the containers in a project of their own, wait until healthy, remove
+containers: $(VENV)/.installed images sample  ## Build and start the containers in a project of their own until healthy
 	@rm -f $(CHECK_ENV) && $(BIN)/python -m include.container_secrets write $(CHECK_ENV)
 	@$(CHECK) up --wait --wait-timeout 600; status=$$?; \
 		[ $$status = 0 ] || $(CHECK) logs --tail 50; $(CHECK) down --volumes; exit $$status
