@@ -78,6 +78,20 @@ class Project:
         with DuckDBWarehouse(self.warehouse).session() as session:
             return session.execute(sql)
 
+    def metric(self, name: str) -> Any:
+        """Return a metric of the semantic layer over all days, by the definitions of the manifest."""
+        metrics = {one.name: one for one in self.manifest.metrics.values()}
+        params = metrics[name].type_params
+        if params.numerator:
+            return self.metric(params.numerator.name) / self.metric(params.denominator.name)
+        for model in self.manifest.semantic_models.values():
+            for measure in model.measures:
+                if measure.name == params.measure.name:
+                    value = f"{measure.agg.value}({measure.expr or measure.name})"
+                    relation = f"{model.node_relation.schema_name}.{model.node_relation.alias}"
+                    return self.query(f"select {value} from {relation}")[0][0]
+        raise KeyError(params.measure.name)
+
     def edit(self, name: str, change: Callable[[list[Row]], Iterable[Row]]) -> None:
         """Rewrite one of the shop's files and load it."""
         path = self.folder / name

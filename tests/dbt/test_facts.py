@@ -492,3 +492,36 @@ def test_a_run_mends_rows_that_cannot_be_compared(copy: Project, damage: str, da
     run(copy, **days)
 
     assert copy.query(named) == lines
+
+
+def test_ratios_are_metrics_of_the_sums(shop: Project) -> None:
+    for name, ratio in {
+        "blended_return_on_spend": (
+            "sum(revenue_amount) / sum(total_spend_amount) from analytics.fct_marketing_performance_monthly"
+        ),
+        "average_order_value": "sum(net_sales_amount) / count(*) from analytics.fct_orders",
+        "discount_share": "sum(discount_amount) / sum(gross_sales_amount) from analytics.fct_sales",
+    }.items():
+        [(expected,)] = shop.query(f"select {ratio}")
+        assert float(shop.metric(name)) == pytest.approx(expected), name
+
+
+def test_a_day_with_less_than_half_of_its_lines_is_told(copy: Project) -> None:
+    """A warning names the day; here only the spend goes on, and the lines of the newest day are missing."""
+    volume = ("test", "--select", "test_name:usual_number_of_rows")
+    before = copy.dbt(*volume)
+    newest = copy.query("select max(date_day) from analytics.dim_datetime")[0][0]
+    copy.query(
+        "insert into staging.base_online_sales select sales.* replace (days.date_day as transaction_date)"
+        " from (from staging.base_online_sales limit 4) as sales cross join analytics.dim_datetime as days"
+        f" where days.date_day < '{newest}'"
+    )
+    copy.query(f"delete from staging.base_online_sales where transaction_date = '{newest}'")
+
+    outcome = copy.dbt(*volume)
+
+    assert outcome.success
+    assert set(outcome.states.values()) == {"warn"}
+    told = f"{newest:%A}, {newest} has 0 order lines, less than half of the "
+    assert told not in before.output
+    assert told in outcome.output

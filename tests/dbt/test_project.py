@@ -134,6 +134,7 @@ class TestMoney:
             " count(distinct customer_id), sum(delivery_amount) from analytics.fct_sales"
         )
         assert counts == (52_924, 26_631, 25_061, 1_468, sum(charges.values()))
+        assert round(real.metric("blended_return_on_spend"), 4) == Decimal("2.5151")
         assert real.query(
             "select dataset, count(*), max(reject_rule) from staging.quarantine group by 1"
         ) == [
@@ -248,7 +249,7 @@ def test_a_broken_warehouse_fails_the_test_that_guards_it(copy: Project, mutatio
 
 
 def with_bad_lines(rows: list[Row], share: float = 0.0) -> Iterator[Row]:
-    """Yield the good lines (this share of them with a price in words), five bad ones and a repeated one."""
+    """Yield the lines, this share of them with a price in words, five bad ones and a repeated one."""
     for number, row in enumerate(rows):
         yield row | {"Avg_Price": "ten"} if number < share * len(rows) else row
     new = rows[-1] | {"Transaction_ID": "999999"}

@@ -211,9 +211,9 @@ def test_a_service_is_in_the_networks_of_what_it_talks_to_and_no_others(services
         "database": {"postgres", "airflow-init", *components},
         "queue": {"redis", "scheduler", "airflow-worker"},
         "broker": {"kafka", "producer", "producer-live", "consumer", "scheduler", "airflow-worker"},
-        "feeds": {"simulator", "producer", "producer-live", "prometheus"},
-        "warehouse": {"consumer", "prometheus"},
-        "dashboards": {"prometheus", "grafana"},
+        "feeds": {"simulator", "producer", "producer-live"},
+        "metrics": {"prometheus", "grafana", "producer", "producer-live", "consumer"},
+        "warehouse": {"consumer"},
     }
     assert {name: {s for s, its in networks.items() if name in its} for name in members} == members
     assert {name for its in networks.values() for name in its} == members.keys()

@@ -17,7 +17,7 @@ from include.ingestion.errors import IngestionError
 from include.ingestion.quality import check_raw_tables
 from include.settings import PROJECT_ROOT
 from include.warehouse.duckdb import DuckDBSession
-from tests.ingestion.conftest import CUSTOMERS, HEADER, Shop
+from tests.ingestion.conftest import CUSTOMERS, HEADER, Shop, WriteXlsx
 from tests.warehouse.locks import locked
 
 
@@ -301,3 +301,21 @@ def test_a_version_that_another_run_has_moved_is_read_again(
 
     assert not stale
     assert shop.query("select version from raw.ingestion_versions") == [(1,)]
+
+
+def test_optional_columns_are_kept_where_a_file_has_them(shop: Shop, write_xlsx: WriteXlsx) -> None:
+    shop.deliver("Tax_amount.csv", "Product_Category,GST\nNest,10%\n")
+    shop.deliver("Tax_amount_2.csv", "Valid From,Product_Category,GST\n7/1/2020,Nest,12%\n")
+    write_xlsx("Tax_amount_3.xlsx", [["Product_Category", "GST", "Year"], ["Nest", "15%", 2021]])
+    with shop.warehouse.session() as session:  # as an earlier release made it
+        session.execute("create schema raw")
+        session.execute("create table raw.tax_amount (product_category varchar, gst varchar)")
+
+    shop.ingest("tax_amount")
+
+    assert shop.query("select gst, year, valid_from from raw.tax_amount order by gst") == [
+        ("10%", None, None),
+        ("12%", None, "7/1/2020"),
+        ("15%", "2021", None),
+    ]
+    assert shop.query("select distinct ignored_columns from raw.ingestion_ledger") == [("",)]

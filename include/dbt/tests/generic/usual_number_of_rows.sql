@@ -1,6 +1,6 @@
-{# Days, of the newest `days`, with less than half of the rows that the same weekday had in the median of the eight weeks
-   before: half of a file may be missing. Only a warning, since holidays look the same. Days with fewer than four such
-   weekdays before them cannot be judged. #}
+{# Those of the newest `days` that have less than half of the rows that the same weekday had in the median of the eight
+   weeks before: a part of the file may be missing. Only a warning, since holidays look the same. A day with fewer than
+   four such weekdays before it cannot be judged. #}
 {% test usual_number_of_rows(model, column_name, days=number_var('volume_days', whole=true)) %}
 
 {{ config(severity='warn') }}

@@ -51,7 +51,8 @@ monthly_orders as (
     select
         days.month_start,
         count(*) as order_count,
-        count(distinct case when orders.customer_id != {{ unknown_customer_id() }} then orders.customer_id end) as customer_count,
+        count(distinct case when orders.customer_id != {{ unknown_customer_id() }} then orders.customer_id end)
+            as customer_count,
         count(distinct case when orders.purchase_day_number = 1 then orders.customer_id end)
             as first_seen_customer_count,
         sum(orders.net_sales_amount) as revenue_amount
