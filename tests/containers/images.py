@@ -4,6 +4,7 @@ A stand-in has the software, users, volumes and commands that the Dockerfiles an
 has not the real image's own entrypoint and digest, and of PostgreSQL, Redis and Java it has Debian's version.
 """
 
+import hashlib
 import re
 import shutil
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from tests.deployment.compose import services_of
 from tests.deployment.tools import ROOT
 
 STANDINS = Path(__file__).with_name("standins")
+LABEL = "standin"
 DEBIAN = "standin/debian:bookworm"
 PYTHON = "standin/python"
 DOCKERFILES = (ROOT / "Dockerfile", ROOT / "streaming_workers/Dockerfile")
@@ -57,10 +59,18 @@ def _provide(engine: Engine, name: str, cache: Path) -> bool:
     if engine.answers("pull", "--quiet", name):
         return True
     name = name.partition("@")[0]
-    if not engine.answers("image", "inspect", name):
+    if not engine.docker("images", "--quiet", "--filter", f"label={LABEL}={_recipe()}", name):
         kind = name.rpartition("/")[2].partition(":")[0]
         BUILDERS[kind](engine, name, cache)
     return False
+
+
+def _recipe() -> str:
+    """Return a checksum of what the stand-ins are made from."""
+    found = hashlib.sha256()
+    for file in sorted(STANDINS.iterdir()):
+        found.update(file.read_bytes())
+    return found.hexdigest()
 
 
 def _debian(engine: Engine) -> None:
@@ -116,9 +126,8 @@ def _server(engine: Engine, name: str, _: Path) -> None:
 
 def _build(engine: Engine, name: str, kind: str, context: Path, **arguments: str) -> None:
     options = [word for key, value in arguments.items() for word in ("--build-arg", f"{key}={value}")]
-    engine.docker(
-        "build", "--quiet", *options, "--file", STANDINS / f"{kind}.Dockerfile", "--tag", name, context
-    )
+    options += ["--label", f"{LABEL}={_recipe()}", "--file", str(STANDINS / f"{kind}.Dockerfile")]
+    engine.docker("build", "--quiet", *options, "--tag", name, context)
 
 
 BUILDERS: dict[str, Callable[[Engine, str, Path], None]] = {
