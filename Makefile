@@ -47,7 +47,7 @@ setup: $(VENV)/.installed manifest  ## Install everything that is pinned, under 
 manifest: $(VENV)/.installed
 	@$(RUN) manifest
 
-build: $(VENV)/.installed  ## Files in, tested tables out, no Airflow, no Kafka [DATA_DIR=path] [DUCKDB_PATH=file] [REPLACE=1]
+build: $(VENV)/.installed  ## Files in, tested tables out, no Airflow [DATA_DIR=path] [DUCKDB_PATH=file] [REPLACE=1]
 	@$(RUN) build --scale $(SCALE)
 
 demo: setup kafka  ## Run the whole product once and print a summary [DATA_DIR=path] [SCALE=n]

@@ -1,5 +1,6 @@
 """A backup before software of another version touches what this machine holds."""
 
+import json
 import tomllib
 from importlib.metadata import version
 
@@ -8,18 +9,21 @@ from include.settings import PROJECT_ROOT, Settings
 
 
 def backup_before_upgrade(settings: Settings) -> Backup | None:
-    """Back up if LOCAL_DIR was last used by another version of the product, of Airflow or of DuckDB.
+    """Back up if the warehouse's file was last used by another version of the product, Airflow or DuckDB.
 
     Returns the backup, None where none was needed. Raises BackupError; the next call then tries again.
     """
-    marker, ours = settings.local_dir / "used_by", software()
-    if marker.exists() and marker.read_text(encoding="utf-8") == ours:
+    marker, warehouse = settings.local_dir / "used_by", str(settings.duckdb_path)
+    used_by = json.loads(marker.read_text(encoding="utf-8")) if marker.exists() else {}
+    if used_by.get(warehouse) == software():
         return None
     places = Places.of(settings)
     found = any(place and place.exists() for place in (places.warehouse, places.segments, places.airflow))
     backup = create(settings) if found else None
     settings.local_dir.mkdir(parents=True, exist_ok=True)
-    marker.write_text(ours, encoding="utf-8")
+    draft = marker.with_name(".used_by")
+    draft.write_text(json.dumps({**used_by, warehouse: software()}, indent=1), encoding="utf-8")
+    draft.replace(marker)
     return backup
 
 

@@ -212,3 +212,14 @@ def test_another_version_backs_up_before_it_starts(
     assert start() == 1
     monkeypatch.setattr(upgrade, "software", lambda: "another version")
     assert start() == 2
+
+
+def test_the_build_of_another_file_does_not_stand_for_this_one(settings: Settings, tmp_path: Path) -> None:
+    other = settings.model_copy(update={"duckdb_path": tmp_path / "other.duckdb"})
+
+    assert upgrade.backup_before_upgrade(other)
+    made = upgrade.backup_before_upgrade(settings)
+
+    assert made
+    assert "warehouse.duckdb" in made.files
+    assert upgrade.backup_before_upgrade(settings) is None

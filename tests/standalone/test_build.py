@@ -101,7 +101,7 @@ def test_nothing_of_a_running_stack_is_touched(built: str, folder: Path, environ
     """Neither the manifest that Airflow reads nor Airflow's database, and no home folder of Airflow's own."""
     made = {path.name for path in (folder / "local").iterdir()}
 
-    assert made == {"airflow", "build", "sources.json"}
+    assert made == {"airflow", "build", "sources.json", "used_by"}
     assert {path.name for path in (folder / "local" / "airflow").iterdir()} <= {"logs"}
 
 

@@ -2,13 +2,22 @@
 
 import re
 import shutil
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from include.settings import DBT_PROJECT_DIR, Settings
 from include.warehouse.duckdb import DuckDBWarehouse
-from standalone.dbt_state import WAREHOUSE, StateError, build_changes, make_state
+from standalone.dbt_state import (
+    AMOUNTS,
+    WAREHOUSE,
+    StateError,
+    build_changes,
+    make_state,
+    money_differences,
+)
 
 MODELS = {
     "parent": "select count(*) as customers from raw.customers",
@@ -50,6 +59,51 @@ def test_only_what_changed_and_its_children_are_built(
     (project / "models" / "other.sql").write_text("select 1 as one where no such thing")
     with pytest.raises(StateError, match="dbt build failed with exit code 1"):
         build_changes(settings, state, project)
+
+
+def sales(warehouse: Path, *lines: tuple[str, str, str]) -> Path:
+    """Make a warehouse with order lines of a day, product and net amount; pens are Office, bags are Bags."""
+    with DuckDBWarehouse(warehouse).session() as session:
+        session.execute("create schema analytics")
+        session.execute(
+            "create table analytics.dim_products as"
+            " select * from (values ('pen', 'Office'), ('bag', 'Bags')) as products (product_sku, category)"
+        )
+        amounts = ", ".join(f"{name} decimal(18, 2)" for name in AMOUNTS)
+        session.execute(
+            f"create table analytics.fct_sales (transaction_date date, product_sku varchar, {amounts})"
+        )
+        for day, product, net in lines:
+            session.execute(
+                "insert into analytics.fct_sales by name select ?::date as transaction_date,"
+                " ? as product_sku, ?::decimal(18, 2) as net_sales_amount",
+                [day, product, net],
+            )
+    return warehouse
+
+
+def test_money_is_compared_by_month_and_category(tmp_path: Path) -> None:
+    """Two changes that cancel out in the total are told."""
+    before = sales(
+        tmp_path / "before.duckdb",
+        ("2019-01-01", "pen", "10.00"),
+        ("2019-01-31", "pen", "5.00"),
+        ("2019-02-01", "pen", "7.00"),
+        ("2019-02-01", "bag", "3.00"),
+    )
+    after = sales(
+        tmp_path / "after.duckdb",
+        ("2019-01-15", "pen", "15.00"),
+        ("2019-02-01", "pen", "6.99"),
+        ("2019-03-01", "bag", "3.01"),
+    )
+
+    assert money_differences(before, before) == []
+    assert money_differences(before, after) == [
+        (date(2019, 2, 1), "Bags", "net_sales_amount", Decimal("3.00"), None),
+        (date(2019, 2, 1), "Office", "net_sales_amount", Decimal("7.00"), Decimal("6.99")),
+        (date(2019, 3, 1), "Bags", "net_sales_amount", None, Decimal("3.01")),
+    ]
 
 
 def more(warehouse: Path) -> int:
