@@ -152,13 +152,13 @@ images:  ## Build both images (needs Docker) [IMAGE_TAG=tag] [WAREHOUSE=snowflak
 sample: $(VENV)/.installed  ## Make the generated shop's files, in .local/data/sample-1 [SCALE=n]
 	@$(BIN)/python -m standalone.sample_data --scale $(SCALE) $(LOCAL_DIR)/data/sample-$(SCALE)
 
-containers: $(VENV)/.installed images sample  ## Start the containers in a project of their own, wait until healthy, remove them
+containers: $(VENV)/.installed images sample  ## Build and start the containers in a project of their own until healthy
 	@rm -f $(CHECK_ENV) && $(BIN)/python -m include.container_secrets write $(CHECK_ENV)
 	@$(CHECK) up --wait --wait-timeout 600; status=$$?; \
 		[ $$status = 0 ] || $(CHECK) logs --tail 50; $(CHECK) down --volumes; exit $$status
 
 # Not in `make test`: it takes 10 to 20 minutes, root where no engine runs, and some 6 GB in .local/containers.
-containers-test: $(VENV)/.installed  ## Run the compose file on a container engine, with faults [ARGS=what pytest takes]
+containers-test: $(VENV)/.installed  ## Run the compose file on a container engine, with faults [ARGS=for pytest]
 	@docker info >/dev/null 2>&1 || command -v dockerd >/dev/null || ! command -v apt-get >/dev/null || (apt-get update -qq \
 		&& apt-get install -y -qq --no-install-recommends docker.io debootstrap default-jre-headless maven >/dev/null)
 	@$(BIN)/python -m pytest -m containers -s $(ARGS) tests/containers

@@ -35,8 +35,10 @@ class Engine:
         """Return what a program prints that talks to the engine; it fails with its output."""
         done = self._run(program, arguments, timeout)
         if done.returncode:
+            # No script, and no variable: some hold a password.
+            words = [word for word in map(str, arguments) if not re.search("[=\n]", word)]
             output = f"{done.stdout[-8000:]}\n{done.stderr[-8000:]}"
-            raise AssertionError(f"{program} {' '.join(map(str, arguments))}:\n{output}")
+            raise AssertionError(f"{program} {' '.join(words)}:\n{output}")
         return done.stdout
 
     def _run(

@@ -1,9 +1,10 @@
 """The base images under their real names: pulled where a registry answers, else stand-ins made here.
 
 A stand-in has the software, users, volumes and commands that the Dockerfiles and the compose file rely on. It
-has not the real image's own entrypoint, and of PostgreSQL, Redis and Java it has Debian's version.
+has not the real image's own entrypoint and digest, and of PostgreSQL, Redis and Java it has Debian's version.
 """
 
+import hashlib
 import re
 import shutil
 from collections.abc import Callable
@@ -16,14 +17,32 @@ from tests.deployment.compose import services_of
 from tests.deployment.tools import ROOT
 
 STANDINS = Path(__file__).with_name("standins")
+LABEL = "standin"
 DEBIAN = "standin/debian:bookworm"
 PYTHON = "standin/python"
 DOCKERFILES = (ROOT / "Dockerfile", ROOT / "streaming_workers/Dockerfile")
 
 
-def provide(engine: Engine, cache: Path) -> dict[str, str]:
-    """Have every base image in the engine; return for each whether it is `real` or a `stand-in`."""
-    return {name: _provide(engine, name, cache) for name in sorted(base_images())}
+def provide(engine: Engine, cache: Path) -> set[str]:
+    """Have every base image in the engine; return the names, with their digests, that are stand-ins."""
+    return {name for name in sorted(base_images()) if not _provide(engine, name, cache)}
+
+
+def without_digests(text: str, standins: set[str]) -> str:
+    """Return a Dockerfile or compose file that takes the stand-ins, which have no digest."""
+    for name in standins:
+        text = text.replace(name, name.partition("@")[0])
+    return text
+
+
+def build(engine: Engine, standins: set[str], tag: str) -> None:
+    """Build both images of the product as `make images` does."""
+    for dockerfile, name in zip(DOCKERFILES, ("airflow", "workers"), strict=True):
+        with TemporaryDirectory() as folder:
+            file = Path(folder) / "Dockerfile"
+            file.write_text(without_digests(dockerfile.read_text(encoding="utf-8"), standins))
+            image = f"marketing-insight-pipeline/{name}:{tag}"
+            engine.docker("build", "--quiet", "--file", file, "--tag", image, ROOT)
 
 
 def base_images() -> set[str]:
@@ -35,13 +54,23 @@ def base_images() -> set[str]:
     return bases | {service["image"] for service in services if "build" not in service}
 
 
-def _provide(engine: Engine, name: str, cache: Path) -> str:
+def _provide(engine: Engine, name: str, cache: Path) -> bool:
+    """Return whether the image is the real one."""
     if engine.answers("pull", "--quiet", name):
-        return "real"
-    if not engine.answers("image", "inspect", name):
+        return True
+    name = name.partition("@")[0]
+    if not engine.docker("images", "--quiet", "--filter", f"label={LABEL}={_recipe()}", name):
         kind = name.rpartition("/")[2].partition(":")[0]
         BUILDERS[kind](engine, name, cache)
-    return "stand-in"
+    return False
+
+
+def _recipe() -> str:
+    """Return a checksum of what the stand-ins are made from."""
+    found = hashlib.sha256()
+    for file in sorted(STANDINS.iterdir()):
+        found.update(file.read_bytes())
+    return found.hexdigest()
 
 
 def _debian(engine: Engine) -> None:
@@ -97,9 +126,8 @@ def _server(engine: Engine, name: str, _: Path) -> None:
 
 def _build(engine: Engine, name: str, kind: str, context: Path, **arguments: str) -> None:
     options = [word for key, value in arguments.items() for word in ("--build-arg", f"{key}={value}")]
-    engine.docker(
-        "build", "--quiet", *options, "--file", STANDINS / f"{kind}.Dockerfile", "--tag", name, context
-    )
+    options += ["--label", f"{LABEL}={_recipe()}", "--file", str(STANDINS / f"{kind}.Dockerfile")]
+    engine.docker("build", "--quiet", *options, "--tag", name, context)
 
 
 BUILDERS: dict[str, Callable[[Engine, str, Path], None]] = {

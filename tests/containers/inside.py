@@ -15,6 +15,7 @@ from aiokafka.structs import ConsumerRecord
 from include.warehouse import get_warehouse
 from streaming_workers.events import STREAMS
 from streaming_workers.settings import KafkaSettings
+from streaming_workers.topics import partition_counts
 
 
 def as_text(value: bytes | None) -> str | None:
@@ -30,12 +31,13 @@ def as_list(record: ConsumerRecord) -> list[object]:
 
 async def read(topic: str) -> tuple[list[list[object]], dict[int, int]]:
     """Return a topic's committed records and the end of each partition."""
-    arguments = KafkaSettings().client_arguments()
-    reader = AIOKafkaConsumer(auto_offset_reset="earliest", isolation_level="read_committed", **arguments)
+    settings = KafkaSettings()
+    partitions = [TopicPartition(topic, one) for one in range((await partition_counts(settings))[topic])]
+    reader = AIOKafkaConsumer(
+        auto_offset_reset="earliest", isolation_level="read_committed", **settings.client_arguments()
+    )
     await reader.start()
     try:
-        await reader.topics()
-        partitions = [TopicPartition(topic, number) for number in reader.partitions_for_topic(topic) or ()]
         reader.assign(partitions)
         ends = await reader.end_offsets(partitions)
         await reader.seek_to_beginning(*partitions)

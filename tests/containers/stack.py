@@ -47,9 +47,10 @@ Found = TypeVar("Found")
 
 @dataclass
 class Stack:
-    """A compose project; `data` holds the shop's files, `folder` gets its .env."""
+    """A project of the compose file; `data` holds the shop's files, `folder` gets its .env."""
 
     engine: Engine
+    file: Path
     folder: Path
     data: Path
     profiles: str = "simulator"
@@ -99,8 +100,9 @@ class Stack:
 
     def compose(self, *arguments: str) -> str:
         """Return what a compose command prints."""
+        place = ("--project-directory", ROOT, "--file", self.file)
         options = ("--project-name", self.project, "--env-file", self.env_file)
-        return self.engine.run("docker-compose", *options, *arguments)
+        return self.engine.run("docker-compose", *place, *options, *arguments)
 
     def inspect(self, container: str) -> dict[str, Any]:
         """Return what the engine knows of a container."""
