@@ -135,6 +135,16 @@ def sales_by_day(stack: Stack) -> dict[date, tuple[Any, ...]]:
     return {row[0]: row[1:] for row in rows}
 
 
+def alter_sales(stack: Stack, first: date, last: date) -> None:
+    """Make the facts of these days differ from the files: a run writes no row that is as it should be."""
+    with duckdb.connect(str(stack.settings.duckdb_path)) as connection:
+        connection.execute(
+            "update analytics.fct_sales set row_hash = 'altered ' || sales_line_id"
+            " where transaction_date between ? and ?",
+            [first, last],
+        )
+
+
 def wait_until(is_done: Callable[[], Any], what: str, seconds: float = 1200) -> Any:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -208,6 +218,7 @@ def test_the_scheduled_run_finds_nothing_new(stack: Stack, api: AirflowApi) -> N
 
 
 def test_a_run_from_the_command_line_rebuilds_the_days_it_is_given(stack: Stack, api: AirflowApi) -> None:
+    alter_sales(stack, date(2019, 2, 28), date(2019, 3, 3))
     before = sales_by_day(stack)
     conf = '{"start_date": "2019-03-01", "end_date": "2019-03-03"}'
     assert airflow(stack, "dags", "trigger", DAG, "--run-id", "by-hand", "--conf", conf).returncode == 0
@@ -247,6 +258,7 @@ def test_a_run_is_cleared_and_goes_on_from_a_task_in_the_middle(stack: Stack, ap
 
 def test_a_run_is_cleared_from_its_start_and_builds_everything_again(stack: Stack, api: AirflowApi) -> None:
     """One `dbt build` again, not a dbt process a node, and no node that only seems to have run."""
+    alter_sales(stack, date(2019, 2, 28), date(2019, 3, 3))
     before = sales_by_day(stack)
     (builds,) = query(stack, "select count(distinct invocation_id) from raw.dbt_run_results")
     assert clear(api, "by-hand", "ingest") == "success"
@@ -261,8 +273,9 @@ def test_a_run_is_cleared_from_its_start_and_builds_everything_again(stack: Stac
 
 def test_a_backfill_rebuilds_each_of_its_days_by_itself(stack: Stack, api: AirflowApi) -> None:
     """Two runs over the end of a month, each of its own day; together they hold what the full load held."""
-    before = sales_by_day(stack)
     days = [date(2019, 1, 31) + timedelta(days=n) for n in range(2)]
+    alter_sales(stack, days[0] - timedelta(days=1), days[-1] + timedelta(days=1))
+    before = sales_by_day(stack)
     window = ["--from-date", days[0].isoformat(), "--to-date", days[-1].isoformat()]
     created = airflow(stack, "backfill", "create", "--dag-id", DAG, *window, "--max-active-runs", "2")
     assert created.returncode == 0, created.stderr
