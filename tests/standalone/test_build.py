@@ -94,7 +94,8 @@ def test_files_become_tested_tables(built: str, folder: Path) -> None:
     assert shown(built, "Customers") == CUSTOMERS
     assert shown(built, "Revenue (net sales)") == sum(line.net for line in lines)
     assert shown(built, "Total") == sum(line.total for line in lines)
-    assert re.search(r"^Tests: \d{3} passed, 0 warned, 0 failed$", built, re.MULTILINE)
+    # A shop this small has days with less than half of their usual lines, which is worth a warning.
+    assert re.search(r"^Tests: \d{3} passed, [01] warned, 0 failed$", built, re.MULTILINE)
 
 
 def test_nothing_of_a_running_stack_is_touched(built: str, folder: Path, environment: dict[str, str]) -> None:
