@@ -261,7 +261,7 @@ def test_a_celery_worker_killed_in_a_task_costs_no_run(stack: Stack, data: Path)
 
     def at_work() -> str | None:
         for worker in workers:
-            if any(re.search(r"dbt\b.* build ", command) for command in stack.processes(worker)):
+            if any(re.search(r"dbt\S* build ", command) for command in stack.processes(worker)):
                 return worker
         return None
 
