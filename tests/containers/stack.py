@@ -113,10 +113,10 @@ class Stack:
         """Return the ids of a service's containers, those that ended included."""
         return self.compose("ps", "--all", "--quiet", service).split()
 
-    def processes(self, container: str) -> set[str]:
-        """Return the names of the programs that run in a container."""
-        lines = self.engine.docker("top", container, "-eo", "comm").splitlines()[1:]
-        return {line.strip() for line in lines}
+    def processes(self, container: str) -> list[str]:
+        """Return the command lines that run in a container."""
+        lines = self.engine.docker("top", container, "-eo", "pid,args").splitlines()[1:]
+        return [line.split(maxsplit=1)[1] for line in lines]
 
     def query(self, sql: str) -> list[list[Any]]:
         """Return the rows of a query in the warehouse, run in the consumer's container."""

@@ -3,6 +3,7 @@
 The tests are one story of one stack, in this order.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
@@ -259,8 +260,10 @@ def test_a_celery_worker_killed_in_a_task_costs_no_run(stack: Stack, data: Path)
     run_id = stack.run_dag(BATCH_DAG)
 
     def at_work() -> str | None:
-        busy = [one for one in workers if "dbt" in stack.processes(one)]
-        return busy[0] if busy else None
+        for worker in workers:
+            if any(re.search(r"dbt\S* build ", command) for command in stack.processes(worker)):
+                return worker
+        return None
 
     victim = stack.wait_until(at_work, "a worker that runs dbt")
     stack.kill(victim)
