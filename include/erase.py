@@ -30,7 +30,7 @@ from include.warehouse.duckdb import DuckDBWarehouse
 ROLES: tuple[Role, ...] = ("loader", "transformer")
 KAFKA_RETENTION_HOURS = 168  # the workers' default
 
-CUSTOMER_COLUMNS = {"customerid", "customer_id"}
+CUSTOMER_COLUMNS = {"customerid", "customer_id", "source_customer_id"}
 REJECTED_ROW = "raw_row"  # a row as one text, in what the next build makes again
 ERASED = "[erased]"
 # Programs and their caches: large, and none of ours writes data there.

@@ -70,6 +70,11 @@ class Shop:
             "insert into raw.dbt_run_results (node_id, status, message)"
             f" values ('a', 'fail', 'got 1 result for {CUSTOMER}'), ('b', 'pass', 'got 1{CUSTOMER} results')"
         )
+        # As built while the customers file did not know the number.
+        self.project.query(
+            "update analytics.fct_sales set customer_id = -1"
+            f" where sales_line_id = (select min(sales_line_id) from analytics.fct_sales where customer_id = {CUSTOMER})"
+        )
         self.project.query("create schema test_failures")
         self.project.query(f"create table test_failures.relationships as select {CUSTOMER} as from_field")
         for name, text in {

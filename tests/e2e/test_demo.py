@@ -12,6 +12,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from include.ingestion.origin import MARKER
 from include.settings import PROJECT_ROOT
 from tests import kafka
 from tests.machine import free_port, left_behind
@@ -164,6 +165,7 @@ def test_a_failed_run_names_the_task_and_its_log(demo: Demo, local_dir: Path, tm
     """Exit code 1, nothing changed, nothing left running."""
     before = sales(local_dir)
     (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / MARKER).touch()  # generated, as what the warehouse holds
     done = demo(f"DATA_DIR={tmp_path / 'empty'}", feeds="none")
     assert done.returncode == 2, "what make makes of the program's 1"
     assert "Failed task: ingest [customers]" in done.stderr

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -96,14 +97,16 @@ def test_files_of_another_release_are_made_again(tmp_path: Path) -> None:
     """Whichever module of the package changed since."""
     package = tmp_path / "standalone" / "sample_data"
     shutil.copytree(PROJECT_ROOT / "standalone" / "sample_data", package)
+    (package.parent / "__init__.py").touch()  # else the project's own package goes before this one
     command = [sys.executable, "-m", "standalone.sample_data", "files"]
-    subprocess.run(command, cwd=tmp_path, check=True)
+    environment = os.environ | {"PYTHONPATH": str(PROJECT_ROOT)}
+    subprocess.run(command, cwd=tmp_path, env=environment, check=True)
     marker = tmp_path / "files" / MARKER
 
     for module in (package / "tables.py", package / "text.py"):
         before = marker.read_text()
         module.write_text(module.read_text() + "# changed\n")
-        subprocess.run(command, cwd=tmp_path, check=True)
+        subprocess.run(command, cwd=tmp_path, env=environment, check=True)
         assert marker.read_text() != before, module.name
 
     assert json.loads(marker.read_text())["files"] == DIGESTS

@@ -1,6 +1,7 @@
-{# on-run-end hook: appends one row per node of the run; fct_dbt_node_health finds slow and flaky nodes in them. #}
+{# on-run-end hook: appends one row per node of the run (nothing runs for an exposure); fct_dbt_node_health finds slow and flaky nodes in them. #}
 {% macro record_run_results(results) -%}
-    {%- set relevant = results | selectattr('node', 'defined') | list -%}
+    {%- set relevant = results | selectattr('node', 'defined')
+        | rejectattr('node.resource_type', 'equalto', 'exposure') | list -%}
     {%- if execute and flags.WHICH in ('build', 'run', 'test', 'seed', 'snapshot') and relevant -%}
         insert into {{ run_results_relation() }}
         values
