@@ -50,6 +50,6 @@ def mixture(held: Origin | None, given: Origin) -> str | None:
         return None
     return (
         f"The warehouse holds {held}, and these are {given}: they do not go together. Use another warehouse"
-        " (DUCKDB_PATH, on Snowflake SNOWFLAKE_DATABASE), or make up, demo or build with REPLACE=1, which sets"
-        " the old DuckDB file aside."
+        " (DUCKDB_PATH, on Snowflake SNOWFLAKE_DATABASE), or make up, demo or build with REPLACE=1, which"
+        " sets the old DuckDB file aside."
     )

@@ -73,7 +73,8 @@ class Shop:
         # As built while the customers file did not know the number.
         self.project.query(
             "update analytics.fct_sales set customer_id = -1"
-            f" where sales_line_id = (select min(sales_line_id) from analytics.fct_sales where customer_id = {CUSTOMER})"
+            " where sales_line_id ="
+            f" (select min(sales_line_id) from analytics.fct_sales where customer_id = {CUSTOMER})"
         )
         self.project.query("create schema test_failures")
         self.project.query(f"create table test_failures.relationships as select {CUSTOMER} as from_field")
