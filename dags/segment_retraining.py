@@ -1,28 +1,24 @@
 """
 ### Segment retraining
 
-Refits the customer segments, and uses the new version only if it passes the gate.
+Scores every customer with the model in use in each run, and refits the model when that is due.
 
-1. **features**: dbt computes each customer's features up to the as-of date.
-2. **fit**: K-means, its clusters named after the five archetypes; the version goes into the registry with
-   its metrics, plots and model card.
-3. **gate**: separation, smallest segment, stability, and customers who would change segment. A version that
-   misses a limit fails here with the figures; it is kept, and the segments in use do not change.
-4. **register**: the version becomes the current one.
-5. **reseed**: its segments are written and loaded as the dbt seed `customer_segments`.
-6. **segment_marts**, **publish**: `fct_customer_segments`, RFM scores, migrations, each tested; an asset.
+1. **features** up to the as-of date; **due**: by hand, a month after the last version, or on drift.
+2. **fit**: a version, into the registry; **gate**: one that fails is kept, not used. **ask** waits for a
+   person's yes, if the parameter says so. **register**, **reseed**: the model and its segments are in use.
+3. **segment_marts**, **publish**: scores and marts, whatever came of 2; **outcome** fails the run if 2 failed.
 
-Runs when `fct_sales` is updated, weekly, and by hand: with another k or as-of date, as a dry run (which ends
-at the gate), or with force, which promotes a rejected version and is recorded. Every task can be cleared.
+Runs when `fct_sales` is updated, weekly, and by hand. Every task can be cleared.
 """
 
 from typing import Any
 
+from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import Asset, Param, chain, dag, task
 
 from include.orchestration.dag_defaults import asset_or_time, dag_defaults
 from include.orchestration.dbt_task_group import AS_OF_VARS, dbt_task_group
-from include.orchestration.parameters import day, switch
+from include.orchestration.parameters import day, names, switch
 from include.settings import get_settings
 
 
@@ -35,28 +31,31 @@ from include.settings import get_settings
         "k": Param(5, type="integer", minimum=2, maximum=10, title="k", description="Number of segments."),
         "as_of_date": day("As-of date", "As-of date of recency; empty: the latest order."),
         "dry_run": switch("Dry run", "Train and judge, but promote nothing."),
-        "force": switch("Force", "Promote even if the gate fails; recorded."),
+        "override": names("Override", "Checks that may fail, by their names; recorded."),
+        "ask": switch("Ask", "A version that fails waits for a person's yes."),
     },
 )
 def segment_retraining() -> None:
+    def do(step: str, *args: Any) -> Any:
+        from ml import retraining
+
+        return getattr(retraining, step)(*args)
+
+    @task.short_circuit(pool="warehouse", ignore_downstream_trigger_rules=False)
+    def due(**context: Any) -> Any:
+        return do("due", context["dag_run"].run_type == "manual")
+
     @task(pool="warehouse")
-    def fit(**context: Any) -> str:
-        from include.warehouse import get_warehouse
-        from ml.retraining import fit
+    def fit(**context: Any) -> Any:
+        return do("fit", context["params"])
 
-        return fit(get_warehouse(role="transformer"), context["params"])
+    @task.branch
+    def gate(version: str, **context: Any) -> Any:
+        return do("gate", version, context["params"]["ask"])
 
-    @task.short_circuit
-    def gate(version: str) -> bool:
-        from ml.retraining import gate
-
-        return gate(version)
-
-    @task
-    def register(version: str) -> None:
-        from ml.retraining import register
-
-        register(version)
+    @task(trigger_rule="none_failed_min_one_success")
+    def register(version: str, **context: Any) -> None:
+        do("register", version, context["ti"].xcom_pull(task_ids="ask"))
 
     @task(pool="warehouse", max_active_tis_per_dag=1)
     def reseed() -> None:
@@ -64,16 +63,19 @@ def segment_retraining() -> None:
 
         reseed()
 
-    @task(outlets=[Asset("fct_customer_segments")])
-    def publish() -> None:
-        """Run only when every model is built and every test has passed."""
-
-    version: Any = fit()
-    seeded = reseed()
+    score = task(lambda: None, task_id="score", trigger_rule="all_done_min_one_success")()
+    publish = task(lambda: None, task_id="publish", outlets=[Asset("fct_customer_segments")])()
+    outcome = task(lambda: None, task_id="outcome", trigger_rule="none_failed")()
+    body = "{{ ti.xcom_pull(task_ids='gate', key='findings') }}"
+    ask = ApprovalOperator(task_id="ask", subject="Use a segment model that failed the gate?", body=body)
     features = dbt_task_group("features", select=["int_customer_features"], dbt_vars=AS_OF_VARS)
-    marts = dbt_task_group("segment_marts", after=seeded, select=["tag:segment_marts"], dbt_vars=AS_OF_VARS)
-    chain(features, version, gate(version), register(version), seeded)
-    marts >> publish()
+    marts = dbt_task_group("segment_marts", after=score, select=["tag:segment_marts"], dbt_vars=AS_OF_VARS)
+    version, reseeded = fit(), reseed()
+    judged, registered = gate(version), register(version)
+    chain(features, due(), version, judged, ask, registered, reseeded, [score, outcome])
+    chain(judged, registered)
+    chain(features, score)
+    chain(marts, publish, outcome)
 
 
 segment_retraining()

@@ -5,19 +5,20 @@ seeded random sample of that size.
 """
 
 import time
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 
 import numpy as np
 import pandas as pd
+from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 from sklearn.metrics import adjusted_rand_score, silhouette_score
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from ml.archetypes import ARCHETYPES, FIGURES, Archetype
-from ml.features import AVERAGE_ORDER_VALUE, FREQUENCY, MONETARY
+from ml.archetypes import ARCHETYPES, FIGURES, false_claims, profile
+from ml.features import FREQUENCY, MONETARY, PURCHASE_DAY_VALUE, PURCHASE_DAYS
 from ml.gate import GateFigures
 from ml.segmentation import MAX_K, MIN_CUSTOMERS_PER_SEGMENT, MIN_K, SegmentModel
 
@@ -26,15 +27,22 @@ BOOTSTRAP_REFITS = 50
 BOOTSTRAP_N_INIT = 10
 SEEDS = 20
 SELECTION_REFITS, SELECTION_N_INIT = 5, 5
+PERMUTATIONS = 5
 
 
 @dataclass(frozen=True)
 class Stability:
-    """Adjusted Rand indexes of `refits` refits against the model: 1 is the same segments, 0 is chance."""
+    """Adjusted Rand indexes of `refits` refits against the model: 1 is the same segments, 0 is chance.
+
+    `low` is their 5th percentile; `jaccard` has, by segment_id, the mean Jaccard index of the segment with the
+    segment of each refit that is most like it (1: the same customers).
+    """
 
     mean: float
+    low: float
     worst: float
     refits: int
+    jaccard: dict[int, float]
 
 
 @dataclass(frozen=True)
@@ -42,14 +50,30 @@ class Migrations:
     """Who changed segment between two versions.
 
     `moves` has one row per (from_segment_id, to_segment_id) with its customers, those who stayed included;
-    `share` is that of the movers among the customers of both versions (0 where there are none).
+    `share` is that of the movers among the customers of both versions (0 where there are none). By the model
+    moved whom the version before puts elsewhere with the same features, by behaviour the others.
     """
 
     share: float
+    model_share: float
+    behaviour_share: float
     customers_in_both: int
     joined: int
     left: int
     moves: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Before:
+    """What a challenger is compared with: the version in use, and the one of 90 days ago if there is one.
+
+    `ids` are the segment_id that the version in use gave its own training's customers. A model of other
+    features is only reported: that it disagrees is why the features changed.
+    """
+
+    model: SegmentModel
+    ids: "pd.Series[int]"
+    model_90_days: SegmentModel | None = None
 
 
 @dataclass(frozen=True)
@@ -63,30 +87,36 @@ class Evaluation:
     stability: Stability
     seed_agreement: float
     silhouette: float
+    permuted_silhouette: float
     selection: pd.DataFrame
     projection: pd.DataFrame
     migrations: Migrations | None
+    disagreement: float | None
+    disagreement_90_days: float | None
+    untrue: dict[str, str]
 
     def figures(self) -> GateFigures:
         """Return what the gate judges."""
         return GateFigures(
-            silhouette=self.silhouette,
+            silhouette_gain=self.silhouette - self.permuted_silhouette,
             smallest_segment_share=float(self.summary["customer_share"].min()),
             mean_stability=self.stability.mean,
-            worst_stability=self.stability.worst,
+            low_stability=self.stability.low,
+            segment_stability=min(self.stability.jaccard.values()),
             seed_agreement=self.seed_agreement,
-            migration_share=self.migrations.share if self.migrations else None,
-            untrue_names=tuple(untrue_names(self.summary)),
+            disagreement=self.disagreement,
+            disagreement_90_days=self.disagreement_90_days,
+            untrue_names=self.untrue,
         )
 
 
 def evaluate(
     model: SegmentModel,
     customers: pd.DataFrame,
-    before: "pd.Series[int] | None",
+    before: Before | None,
     seconds: dict[str, float],
 ) -> Evaluation:
-    """Evaluate a model on the customers that it was fitted to; `before` is the last version's segment_id.
+    """Evaluate a model on the customers that it was fitted to, as a challenger of `before` if there is one.
 
     Each step adds its wall-clock time to `seconds`.
     """
@@ -98,6 +128,7 @@ def evaluate(
         agreement = seed_agreement(sample, k)
     with measured(seconds, "silhouette"):
         separation = silhouette(model, sample)
+        chance = permuted_silhouette(model, sample)
     with measured(seconds, "choice of k"):
         selection = selection_table(sample, seed)
     return Evaluation(
@@ -105,10 +136,23 @@ def evaluate(
         stability=stability,
         seed_agreement=agreement,
         silhouette=separation,
+        permuted_silhouette=chance,
         selection=selection,
         projection=project(model, sample),
-        migrations=compare(before, model.labels_) if before is not None else None,
+        migrations=compare(before, model, customers) if before else None,
+        disagreement=_disagreement(before and before.model, model, customers),
+        disagreement_90_days=_disagreement(before and before.model_90_days, model, customers),
+        untrue=untrue_names(model, customers, model.labels_),
     )
+
+
+def _disagreement(
+    other: SegmentModel | None, model: SegmentModel, customers: pd.DataFrame
+) -> float | None:
+    """Return the share of customers whom the other model puts elsewhere by the same features."""
+    if other is None or [one.name for one in other.features_] != [one.name for one in model.features_]:
+        return None
+    return float((other.predict(customers) != model.labels_).mean())
 
 
 @contextmanager
@@ -135,6 +179,19 @@ def silhouette(model: SegmentModel, customers: pd.DataFrame) -> float:
         return float(silhouette_score(model.standardize(customers), labels))
 
 
+def permuted_silhouette(model: SegmentModel, customers: pd.DataFrame) -> float:
+    """Return the mean silhouette of K-means on the same columns, each permuted: what no structure scores."""
+    random = np.random.default_rng(model.random_state)
+    columns = model.standardize(customers).T
+    scores = []
+    with threadpool_limits(1):
+        for number in range(PERMUTATIONS):
+            shuffled = np.column_stack([random.permutation(column) for column in columns])
+            labels = KMeans(model.n_clusters, n_init=5, random_state=number).fit_predict(shuffled)
+            scores.append(silhouette_score(shuffled, labels))
+    return float(np.mean(scores))
+
+
 def bootstrap_stability(
     customers: pd.DataFrame,
     labels: "pd.Series[int]",
@@ -149,13 +206,24 @@ def bootstrap_stability(
     Every refit (shapes, means, scales and clusters) assigns all of `customers`.
     """
     random = np.random.default_rng(seed)
-    indexes = []
+    indexes, jaccards = [], []
+    ids = sorted(labels.unique())
     refits = refits or BOOTSTRAP_REFITS
     for refit in range(refits):
         drawn = customers.iloc[random.integers(0, len(customers), len(customers))]
         refitted = SegmentModel(k, n_init=n_init, random_state=seed + refit).fit_resample(drawn)
-        indexes.append(adjusted_rand_score(labels, refitted.predict(customers)))
-    return Stability(float(np.mean(indexes)), float(np.min(indexes)), refits)
+        again = refitted.predict(customers)
+        indexes.append(adjusted_rand_score(labels, again))
+        both = pd.crosstab(labels.to_numpy(), again.to_numpy()).to_numpy()
+        either = both.sum(axis=1, keepdims=True) + both.sum(axis=0) - both
+        jaccards.append((both / either).max(axis=1))
+    return Stability(
+        mean=float(np.mean(indexes)),
+        low=float(np.percentile(indexes, 5)),
+        worst=float(np.min(indexes)),
+        refits=refits,
+        jaccard=dict(zip(map(int, ids), np.mean(jaccards, axis=0).tolist(), strict=True)),
+    )
 
 
 def seed_agreement(customers: pd.DataFrame, k: int, seeds: Iterable[int] | None = None) -> float:
@@ -180,7 +248,7 @@ def summarize_segments(model: SegmentModel, customers: pd.DataFrame, ids: "pd.Se
     """Return one row per segment of the model, by segment_id; an empty segment has no means.
 
     Columns: segment_name, customers, customer_share, revenue (Decimal, USD), revenue_share, orders, and the
-    FIGURES (average_order_value: revenue / orders; the others: means over customers).
+    FIGURES (purchase_day_value: revenue / purchase days; the others: means over customers).
     """
     groups = customers.groupby(ids)
     table = pd.DataFrame({"segment_name": model.segments_})
@@ -194,38 +262,46 @@ def summarize_segments(model: SegmentModel, customers: pd.DataFrame, ids: "pd.Se
     table["orders"] = groups[FREQUENCY.name].sum().reindex(table.index, fill_value=0).astype("int64")
     for figure in FIGURES:
         table[figure] = groups[figure].mean()
-    table[AVERAGE_ORDER_VALUE.name] = cents / 100 / table["orders"]
+    table[PURCHASE_DAY_VALUE.name] = cents / 100 / groups[PURCHASE_DAYS.name].sum()
     return table
 
 
-def untrue_names(summary: pd.DataFrame) -> list[str]:
-    """Return a sentence for each archetype that does not lead where its name says it does."""
-    ids = [one.segment_id for one in ARCHETYPES if one.segment_id in summary.index]
-    return [
-        finding
-        for archetype in ARCHETYPES
-        if archetype.segment_id in ids
-        for extreme, figures in (("highest", archetype.highest), ("lowest", archetype.lowest))
-        for figure in figures
-        if (
-            finding := _untrue(
-                archetype, extreme, summary.loc[ids, figure], summary["segment_name"].to_dict()
+def untrue_names(
+    model: SegmentModel, customers: pd.DataFrame, ids: "pd.Series[int]"
+) -> dict[str, str]:
+    """Return, by the segment's name, a sentence on the first claim that its customers do not bear out."""
+    table, shop = profile(customers, ids)
+    untrue = {}
+    for archetype in ARCHETYPES:
+        if archetype.segment_id not in model.segments_:
+            continue
+        claims = false_claims(archetype, archetype.segment_id, table, shop)
+        if claims:
+            value = table[claims[0].figure].get(archetype.segment_id, float("nan"))
+            untrue[archetype.name] = (
+                f"of {archetype.name} it is not true that {claims[0].words}:"
+                f" {claims[0].figure} is {value:,.2f}."
             )
-        )
-    ]
+    return untrue
 
 
-def compare(before: "pd.Series[int]", after: "pd.Series[int]") -> Migrations:
-    """Compare two versions' segment_id by customer_id."""
-    both = pd.concat({"from_segment_id": before, "to_segment_id": after}, axis=1, join="inner")
+def compare(before: Before, model: SegmentModel, customers: pd.DataFrame) -> Migrations:
+    """Compare the segments of the version in use, as its training gave them, with the new ones."""
+    after = model.labels_
+    both = pd.concat({"from_segment_id": before.ids, "to_segment_id": after}, axis=1, join="inner")
     moves = both.value_counts().rename("customers").reset_index()
     moves = moves.sort_values(["from_segment_id", "to_segment_id"], ignore_index=True)
-    moved = int((both["from_segment_id"] != both["to_segment_id"]).sum())
+    moved = both["from_segment_id"] != both["to_segment_id"]
+    now_before = before.model.predict(customers).loc[both.index]
+    by_model = moved & (now_before != both["to_segment_id"])
+    among = max(len(both), 1)
     return Migrations(
-        share=moved / len(both) if len(both) else 0.0,
+        share=int(moved.sum()) / among,
+        model_share=int(by_model.sum()) / among,
+        behaviour_share=int((moved & ~by_model).sum()) / among,
         customers_in_both=len(both),
         joined=len(after) - len(both),
-        left=len(before) - len(both),
+        left=len(before.ids) - len(both),
         moves=moves,
     )
 
@@ -237,18 +313,6 @@ def project(model: SegmentModel, customers: pd.DataFrame) -> pd.DataFrame:
     table = pd.DataFrame(components, index=customers.index, columns=["component_1", "component_2"])
     table["segment_id"] = model.predict(customers)
     return table
-
-
-def _untrue(
-    archetype: Archetype, extreme: str, values: "pd.Series[float]", names: Mapping[Hashable, str]
-) -> str | None:
-    leader = int(values.idxmax() if extreme == "highest" else values.idxmin())  # type: ignore[call-overload]
-    if leader == archetype.segment_id:
-        return None
-    return (
-        f"{archetype.name} must have the {extreme} {values.name}, but theirs is"
-        f" {values[archetype.segment_id]:.1f} and that of {names[leader]} {values[leader]:.1f}."
-    )
 
 
 def _selection_row(customers: pd.DataFrame, k: int, seed: int) -> dict[str, float]:

@@ -7,6 +7,8 @@ the ones below are left out. Money is exact in the file and float64 in the model
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import date, timedelta
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -36,17 +38,29 @@ class FeatureColumn:
 
 
 CUSTOMER_ID = "customer_id"
+FEATURES_VERSION = 2  # 1 counted orders; 2 counts purchase days
 RECENCY = FeatureColumn("recency_days", "Days from the last order to the as-of date.", whole=True)
 FREQUENCY = FeatureColumn("frequency", "Orders: distinct transaction ids of the customer.", whole=True)
+PURCHASE_DAYS = FeatureColumn("purchase_days", "Days with an order: purchase occasions.", whole=True)
 MONETARY = FeatureColumn("monetary", "Revenue: the sum of net_sales_amount, USD.", whole=False)
 BUYING_SPAN = FeatureColumn("buying_span_days", "Days from the first order to the last.", whole=True)
-FILE_COLUMNS = (RECENCY, FREQUENCY, MONETARY, BUYING_SPAN)
+FILE_COLUMNS = (RECENCY, FREQUENCY, PURCHASE_DAYS, MONETARY, BUYING_SPAN)
+AS_OF_DATE = "as_of_date"  # optional in a file; the same in every row
 
 # Computed here, never read: a file's own average could disagree with its revenue and orders.
 AVERAGE_ORDER_VALUE = FeatureColumn(
     "average_order_value", "Revenue of an order, USD: monetary / frequency.", False
 )
-FEATURES = (*FILE_COLUMNS, AVERAGE_ORDER_VALUE)
+PURCHASE_DAY_VALUE = FeatureColumn(
+    "purchase_day_value", "Revenue of a purchase day, USD: monetary / purchase_days.", False
+)
+IS_REPEAT = FeatureColumn("is_repeat", "1 if the customer bought on two or more days, else 0.", True)
+SILENCE = FeatureColumn(
+    "silence_days", "recency_days of repeat buyers: who bought once has no rhythm to break.", True
+)
+# Of the macro segment_features, which says the same to the warehouse.
+DERIVED = (AVERAGE_ORDER_VALUE, PURCHASE_DAY_VALUE, IS_REPEAT, SILENCE)
+FEATURES = (*FILE_COLUMNS, *DERIVED)
 FEATURE_NAMES = tuple(column.name for column in FEATURES)
 
 
@@ -59,19 +73,41 @@ class CustomerFeatures:
     """Checked features.
 
     `frame` has one row for each customer with an order, indexed and ordered by customer_id (int64), with the
-    columns FEATURE_NAMES (float64). Customers without an order have no behaviour to segment by: they are
-    only counted.
+    columns FEATURE_NAMES (float64); silence_days is NaN for those who bought once. Customers without an order
+    have no behaviour to segment by: they are only counted. `as_of_date` is the day that recency counts from,
+    None where a file does not tell.
     """
 
     frame: pd.DataFrame
     without_orders: int
+    as_of_date: date | None = None
 
     def fingerprint(self) -> str:
         """Return a SHA-256 of ids and values (hex); the order of the source's rows does not change it."""
-        digest = hashlib.sha256(",".join(FEATURE_NAMES).encode())
+        names = [column.name for column in FILE_COLUMNS]
+        digest = hashlib.sha256(",".join(names).encode())
         digest.update(self.frame.index.to_numpy(dtype="<i8").tobytes())
-        digest.update(np.ascontiguousarray(self.frame.to_numpy(dtype="<f8")).tobytes())
+        digest.update(np.ascontiguousarray(self.frame[names].to_numpy(dtype="<f8")).tobytes())
         return digest.hexdigest()
+
+    def snapshot(self) -> pd.DataFrame:
+        """Return a features file of these customers: read again, it gives the same features."""
+        table = self.frame[[column.name for column in FILE_COLUMNS]].copy()
+        for column in FILE_COLUMNS:
+            if column.whole:
+                table[column.name] = table[column.name].astype("int64")
+        if self.as_of_date:
+            table[AS_OF_DATE] = self.as_of_date.isoformat()
+        return table.rename_axis(CUSTOMER_ID).reset_index()
+
+    def data_range(self) -> dict[str, str | None]:
+        """Return the as-of date and the first and last day with an order, ISO; None where not known."""
+        if self.as_of_date is None:
+            return {"as_of_date": None, "first_order_date": None, "last_order_date": None}
+        recency, span = self.frame[RECENCY.name], self.frame[BUYING_SPAN.name]
+        days = (0, int((recency + span).max()), int(recency.min()))
+        as_of, first, last = ((self.as_of_date - timedelta(days=one)).isoformat() for one in days)
+        return {"as_of_date": as_of, "first_order_date": first, "last_order_date": last}
 
 
 def read_features(path: Path) -> CustomerFeatures:
@@ -90,13 +126,19 @@ def read_features(path: Path) -> CustomerFeatures:
     return features
 
 
+def parse_features(content: bytes, source: str) -> CustomerFeatures:
+    """Read and check the content of a CSV file, as of a stored snapshot; raises FeaturesError."""
+    return check_features(_read_csv(BytesIO(content)), source, min_id=-MAX_ID - 1)
+
+
 def load_features(warehouse: Warehouse) -> CustomerFeatures:
     """Read and check the features that dbt has computed in the warehouse; raises FeaturesError."""
     # The model needs no exact money, and float64 spares a Decimal object a customer.
-    columns = ", ".join([CUSTOMER_ID, *(f"cast({one.name} as double) as {one.name}" for one in FILE_COLUMNS)])
+    values = (f"cast({one.name} as double) as {one.name}" for one in FILE_COLUMNS)
+    columns = ", ".join([CUSTOMER_ID, AS_OF_DATE, *values])
     with warehouse.session() as session:
         rows = session.execute(f"select {columns} from {FEATURES_TABLE}")  # noqa: S608 (our names)
-    frame = pd.DataFrame.from_records(rows, columns=[CUSTOMER_ID, *(one.name for one in FILE_COLUMNS)])
+    frame = pd.DataFrame.from_records(rows, columns=[CUSTOMER_ID, AS_OF_DATE, *(one.name for one in FILE_COLUMNS)])
     return check_features(frame, FEATURES_TABLE, min_id=-MAX_ID - 1)
 
 
@@ -113,17 +155,44 @@ def check_features(frame: pd.DataFrame, source: str, *, min_id: int = 0) -> Cust
         checked[column.name] = _numbers(checked, column.name, source)
     _check_values(checked, FREQUENCY, source)
     ordered = checked[FREQUENCY.name] > 0
+    inactive = ordered & (checked[PURCHASE_DAYS.name] == 0)
+    _refuse(checked, inactive, f"{source}: column {PURCHASE_DAYS.name} is 0, but there is an order")
     unexplained = ~ordered & (checked[MONETARY.name].fillna(0) != 0)
     _refuse(checked, unexplained, f"{source}: column {MONETARY.name} has revenue without an order")
     customers = checked[ordered]
     for column in FILE_COLUMNS:
         _check_values(customers, column, source)
     customers = customers.set_index(CUSTOMER_ID).sort_index()
-    customers[AVERAGE_ORDER_VALUE.name] = customers[MONETARY.name] / customers[FREQUENCY.name]
-    return CustomerFeatures(customers, without_orders=int((~ordered).sum()))
+    return CustomerFeatures(
+        _derived(customers), without_orders=int((~ordered).sum()), as_of_date=_as_of_date(frame, source)
+    )
 
 
-def _read_csv(path: Path) -> pd.DataFrame:
+def _derived(customers: pd.DataFrame) -> pd.DataFrame:
+    repeat = customers[PURCHASE_DAYS.name] > 1
+    return customers.assign(
+        **{
+            AVERAGE_ORDER_VALUE.name: customers[MONETARY.name] / customers[FREQUENCY.name],
+            PURCHASE_DAY_VALUE.name: customers[MONETARY.name] / customers[PURCHASE_DAYS.name],
+            IS_REPEAT.name: repeat.astype("float64"),
+            SILENCE.name: customers[RECENCY.name].where(repeat),
+        }
+    )
+
+
+def _as_of_date(frame: pd.DataFrame, source: str) -> date | None:
+    if AS_OF_DATE not in frame.columns or frame.empty:
+        return None
+    days = frame[AS_OF_DATE].dropna().unique()
+    if len(days) != 1:
+        raise FeaturesError(f"{source}: column {AS_OF_DATE} must have one day, not {len(days)}.")
+    try:
+        return date.fromisoformat(str(days[0])[:10])
+    except ValueError as error:
+        raise FeaturesError(f"{source}: column {AS_OF_DATE} has {days[0]!r}, which is no day.") from error
+
+
+def _read_csv(path: Path | BytesIO) -> pd.DataFrame:
     """Read every field as text: an inferred type rounds a large id, and turns 007 into 7.
 
     The header is read as a row, since pandas renames a column that comes twice, and takes the first column

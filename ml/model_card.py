@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from ml.archetypes import ARCHETYPES
+from ml.archetypes import ARCHETYPES, Archetype
 from ml.evaluation import Evaluation, Migrations
 from ml.features import FEATURES, CustomerFeatures
 from ml.gate import GateResult
@@ -14,7 +14,9 @@ from ml.segmentation import MODEL_FEATURES
 _USE = """\
 Groups the shop's customers for campaigns and reports. A segment describes past orders; it does not predict.
 Not for decisions about a single person (credit, prices, service), and not for customers without an order:
-they are in no segment.
+they are in no segment. A name is true of its segment as a whole, not of each customer in it. Who bought once is
+a Big Spender or an Occasional Shopper by what that day brought, new or long silent alike: `lifecycle_stage` tells
+them apart. The model knows no season, no channel, no margin and no return.
 """
 
 
@@ -28,7 +30,9 @@ def write_card(
     """Return the card; `parameters` are those of the version's parameters file, and its decision."""
     summary, selection = evaluated.summary, evaluated.selection
     used = {
-        one.name: f"log1p(x / {one.unit:g}), standardised, weight {one.weight:g}" for one in MODEL_FEATURES
+        one.name: f"log1p(x / {one.unit:g}{' medians' if one.in_medians else ''}), standardised,"
+        f" weight {one.weight:g}"
+        for one in MODEL_FEATURES
     }
     sections = [
         f"# Customer segments {version}",
@@ -66,15 +70,27 @@ def _facts(features: CustomerFeatures, parameters: Mapping[str, Any]) -> list[tu
         ("Customers", f"{len(features.frame)}; {without}"),
         ("k, seed", f"{parameters['k']}, {parameters['seed']}"),
         ("Data fingerprint", parameters["data_fingerprint"]),
-        ("Evaluated on", f"{parameters['evaluation_customers']} customers"),
+        ("As-of date", parameters["as_of_date"] or "not told by the file"),
+        ("Orders", f"{parameters['first_order_date']} to {parameters['last_order_date']}"),
+        ("Evaluated on", _evaluated(features, parameters)),
         ("Compared with", parameters["compared_with"] or "no version"),
     ]
+
+
+def _evaluated(features: CustomerFeatures, parameters: Mapping[str, Any]) -> str:
+    customers = parameters["evaluation_customers"]
+    if customers == len(features.frame):
+        return f"all {customers} customers"
+    return (
+        f"a random sample of {customers} customers: stabilities, seeds, silhouettes and the choice of k;"
+        " sizes, shares, revenue, names and disagreement are of all"
+    )
 
 
 def _segments(summary: pd.DataFrame) -> str:
     header = [
         *("Id", "Segment", "Customers", "Share", "Revenue, USD", "Share"),
-        *("Orders each", "Order value, USD", "Days since last order"),
+        *("Purchase days each", "A purchase day, USD", "Days since last order"),
     ]
     rows = [
         (
@@ -84,8 +100,8 @@ def _segments(summary: pd.DataFrame) -> str:
             f"{one.customer_share:.1%}",
             f"{one.revenue:,.2f}",
             f"{one.revenue_share:.1%}",
-            f"{one.frequency:.1f}",
-            f"{one.average_order_value:.2f}",
+            f"{one.purchase_days:.1f}",
+            f"{one.purchase_day_value:.2f}",
             f"{one.recency_days:.0f}",
         )
         for segment_id, one in summary.iterrows()
@@ -95,10 +111,14 @@ def _segments(summary: pd.DataFrame) -> str:
 
 def _meanings(summary: pd.DataFrame) -> str:
     return _bullets(
-        (f"**{one.name}**", f"{one.meaning} {one.action}")
+        (f"**{one.name}**", f"{one.meaning} {one.action} {_claims(one)}")
         for one in ARCHETYPES
         if one.segment_id in summary.index
     )
+
+
+def _claims(archetype: Archetype) -> str:
+    return f"The gate checks that {'; that '.join(claim.words for claim in archetype.claims)}."
 
 
 def _gate(gate: GateResult) -> str:
@@ -106,7 +126,7 @@ def _gate(gate: GateResult) -> str:
         ["Figure", "Value", "Limit", ""],
         [
             (
-                one.name,
+                f"{one.name}: {one.words}",
                 f"{one.value:.3f}",
                 f"{'≥' if one.at_least else '≤'} {one.limit:g}",
                 _verdict(one.passed),
@@ -125,7 +145,8 @@ def _migrations(migrations: Migrations | None, summary: pd.DataFrame) -> str:
         "customers", ascending=False
     )
     text = (
-        f"{migrations.share:.1%} of {migrations.customers_in_both} customers moved;"
+        f"{migrations.share:.1%} of {migrations.customers_in_both} customers moved:"
+        f" {migrations.behaviour_share:.1%} by what they did, {migrations.model_share:.1%} by the model;"
         f" {migrations.joined} are new, {migrations.left} are gone."
     )
     if changes.empty:

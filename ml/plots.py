@@ -91,9 +91,9 @@ def _draw_profile(axes: Axes, summary: pd.DataFrame) -> None:
     weights = summary["customers"] / summary["customers"].sum()
     figures = {
         "recency_days": "days since\nlast order",
-        "frequency": "orders",
+        "purchase_days": "purchase\ndays",
         "monetary": "revenue",
-        "average_order_value": "order value",
+        "purchase_day_value": "revenue a\npurchase day",
     }
     width = 0.8 / len(summary)
     for position, (_, one) in enumerate(summary.iterrows()):

@@ -7,17 +7,18 @@
 ROOT is a local folder or any path with pathlib's interface (UPath, Airflow's ObjectStoragePath). A reader
 always sees a whole version: files of a version never change, and the pointer is replaced in one step.
 
-    python -m ml.registry list | promote VERSION [--force] | rollback | erase CUSTOMER | prune DAYS
+    python -m ml.registry list | promote VERSION [--override CHECK]... | rollback | erase CUSTOMER | prune DAYS
 """
 
 import contextlib
 import fcntl
+import getpass
 import hashlib
 import json
 import os
 import re
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
@@ -31,11 +32,12 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from include.settings import get_settings
-from ml.features import CUSTOMER_ID
+from ml.features import CUSTOMER_ID, CustomerFeatures, parse_features
 from ml.segmentation import SegmentModel
 
 MODEL_FILE = "model.json"
 SEGMENTS_FILE = "segments.csv"
+FEATURES_FILE = "features.csv"  # what the version was trained on: it can be trained again from here
 METRICS_FILE = "metrics.json"
 PARAMETERS_FILE = "parameters.json"
 CARD_FILE = "model_card.md"
@@ -52,7 +54,10 @@ class RegistryError(Exception):
 
 @dataclass(frozen=True)
 class Version:
-    """One training's manifest; `files` maps each file's name to its SHA-256 (hex)."""
+    """One training's manifest; `files` maps each file's name to its SHA-256 (hex).
+
+    `failed` names the checks of the gate that failed, each with its sentence in `findings`.
+    """
 
     version: str
     created_at: str
@@ -61,16 +66,22 @@ class Version:
     findings: tuple[str, ...]
     dry_run: bool
     files: Mapping[str, str]
+    failed: tuple[str, ...] = field(default=())
 
 
 @dataclass(frozen=True)
 class Current:
-    """The version in use, and those used before it, the newest first."""
+    """The version in use, and those used before it, the newest first.
+
+    `override` names the failed checks that a person let pass, and `by` that person, where there is one.
+    """
 
     version: str
     promoted_at: str
     forced: bool
     earlier: tuple[str, ...] = field(default=())
+    override: tuple[str, ...] = field(default=())
+    by: str = ""
 
 
 class Registry:
@@ -95,6 +106,7 @@ class Registry:
         fingerprint: str,
         decision: Decision,
         findings: tuple[str, ...],
+        failed: tuple[str, ...] = (),
         dry_run: bool,
     ) -> Version:
         """Write a version's files, then the manifest that makes them a version; return the manifest.
@@ -110,7 +122,7 @@ class Registry:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes(content)
             digests[name] = hashlib.sha256(content).hexdigest()
-        manifest = Version(version, _now(), fingerprint, decision, findings, dry_run, digests)
+        manifest = Version(version, _now(), fingerprint, decision, findings, dry_run, digests, failed)
         _replace(folder / MANIFEST, _to_json(asdict(manifest)))
         return manifest
 
@@ -124,15 +136,33 @@ class Registry:
                 f"There is no version {version} in {self._root}, or its training did not end."
             )
         stored = _read_json(path)
-        return Version(**{**stored, "findings": tuple(stored["findings"])})
+        try:
+            lists = {name: tuple(stored.get(name, ())) for name in ("findings", "failed")}
+            found = Version(**{**stored, **lists})
+            datetime.fromisoformat(found.created_at)
+            dict(found.files)
+        except (TypeError, ValueError) as error:
+            raise RegistryError(f"{path} is no manifest of a version: {error}.") from error
+        return found
 
     def versions(self) -> list[Version]:
-        """Return all versions, the oldest first, without those whose training did not end."""
+        """Return all versions, the oldest first, without those that are damaged or whose training did not end."""
+        return [one for one in self._read_versions() if isinstance(one, Version)]
+
+    def damaged(self) -> list[str]:
+        """Return a sentence on each version whose manifest cannot be read."""
+        return [str(one) for one in self._read_versions() if isinstance(one, RegistryError)]
+
+    def _read_versions(self) -> Iterator[Version | RegistryError]:
         folder = self._root / "versions"
         if not folder.exists():
-            return []
-        names = sorted(path.name for path in folder.iterdir() if _VERSION.fullmatch(path.name))
-        return [self.get(name) for name in names if (self._folder(name) / MANIFEST).exists()]
+            return
+        for name in sorted(path.name for path in folder.iterdir() if _VERSION.fullmatch(path.name)):
+            if (self._folder(name) / MANIFEST).exists():
+                try:
+                    yield self.get(name)
+                except RegistryError as error:
+                    yield error
 
     def current(self) -> Current | None:
         """Return the version in use; None before the first promotion."""
@@ -140,22 +170,31 @@ class Registry:
         if not path.exists():
             return None
         stored = _read_json(path)
-        return Current(**{**stored, "earlier": tuple(stored["earlier"])})
+        lists = {name: tuple(stored.get(name, ())) for name in ("earlier", "override")}
+        try:
+            return Current(**{**stored, **lists})
+        except TypeError as error:
+            raise RegistryError(f"{path} is no pointer to a version: {error}.") from error
 
     def promote(
-        self, version: str, *, force: bool = False, replacing: str | Literal["any"] | None = "any"
+        self,
+        version: str,
+        *,
+        override: Collection[str] = (),
+        by: str = "",
+        replacing: str | Literal["any"] | None = "any",
     ) -> Current:
         """Make a version the current one; a second call changes nothing.
 
         `replacing` is the version that must be current now (None: none), so that a training that was compared
-        with one version does not replace another. Raises RegistryError, also for a rejected version unless
-        forced and for one whose files are damaged.
+        with one version does not replace another. A rejected version needs an `override` of each check that it
+        failed; that and `by`, who says so, are recorded. Raises RegistryError otherwise, and for a version whose
+        files are damaged.
         """
         manifest = self.get(version)
-        if manifest.decision == "rejected" and not force:
+        if manifest.decision == "rejected" and (not manifest.failed or set(manifest.failed) - set(override)):
             raise RegistryError(f"Version {version} was rejected: {' '.join(manifest.findings)}")
-        for name in manifest.files:
-            self.read(version, name)
+        self._verify(manifest)
         with self._promoting():
             current = self.current()
             if current and current.version == version:
@@ -167,17 +206,25 @@ class Registry:
                     f" {in_use or 'none'} is in use now: train again."
                 )
             earlier = (current.version, *current.earlier) if current else ()
-            return self._point(version, earlier, forced=manifest.decision != "accepted")
+            forced = manifest.decision != "accepted"
+            allowed = tuple(sorted(set(override).intersection(manifest.failed)))
+            return self._point(Current(version, _now(), forced, earlier, allowed, by))
 
     def rollback(self) -> Current:
-        """Make the version in use before the current one current; raises RegistryError if there is none."""
+        """Make the version in use before the current one current; raises RegistryError if there is none.
+
+        Its files are verified, as those of a promoted one.
+        """
         with self._promoting():
             current = self.current()
             if current is None or not current.earlier:
                 raise RegistryError(f"There is no version to go back to in {self._root}.")
             version, *earlier = current.earlier
             manifest = self.get(version)
-            return self._point(version, tuple(earlier), forced=manifest.decision != "accepted")
+            self._verify(manifest)
+            forced = manifest.decision != "accepted"
+            back = Current(version, _now(), forced, tuple(earlier))
+            return self._point(back)
 
     def read(self, version: str, name: str) -> bytes:
         """Return a file of a version; raises RegistryError if it is not what the training wrote."""
@@ -194,6 +241,10 @@ class Registry:
         """Return a version's model; raises RegistryError, or SegmentationError for another format."""
         return SegmentModel.from_json(self.read(version, MODEL_FILE).decode())
 
+    def features(self, version: str) -> CustomerFeatures:
+        """Return the features that a version was trained on; raises RegistryError or FeaturesError."""
+        return parse_features(self.read(version, FEATURES_FILE), f"{FEATURES_FILE} of version {version}")
+
     def segments(self, version: str) -> pd.DataFrame:
         """Return a version's customer_id, segment_id and segment_name, one row per customer."""
         return pd.read_csv(BytesIO(self.read(version, SEGMENTS_FILE)))
@@ -203,29 +254,36 @@ class Registry:
         return self.segments(version).set_index(CUSTOMER_ID)["segment_id"]
 
     def erase(self, customer_id: int) -> list[str]:
-        """Take a customer's rows out of the segments of every version; return the versions that had some.
+        """Take a customer's rows out of the files of every version; return the versions that had some.
 
-        The manifest's checksum follows. Raises RegistryError where a version's segments are damaged.
+        The manifest's checksums follow. Raises RegistryError where such a file or a manifest is damaged: who is
+        in there cannot be told.
         """
-        return [
-            one.version
-            for one in self.versions()
-            if SEGMENTS_FILE in one.files and self._erase(one, customer_id)
-        ]
+        if damaged := self.damaged():
+            raise RegistryError(" ".join(damaged))
+        return [one.version for one in self.versions() if self._erase(one, customer_id)]
 
     def _erase(self, manifest: Version, customer_id: int) -> bool:
-        lines = self.read(manifest.version, SEGMENTS_FILE).decode().splitlines(keepends=True)
+        kept = {
+            name: content
+            for name in (SEGMENTS_FILE, FEATURES_FILE)
+            if name in manifest.files and (content := self._without(manifest, name, customer_id)) is not None
+        }
+        if not kept:
+            return False
+        digests = {name: hashlib.sha256(content.encode()).hexdigest() for name, content in kept.items()}
+        for name, content in kept.items():
+            _replace(self._folder(manifest.version) / name, content)
+        erased = replace(manifest, files={**manifest.files, **digests})
+        _replace(self._folder(manifest.version) / MANIFEST, _to_json(asdict(erased)))
+        return True
+
+    def _without(self, manifest: Version, name: str, customer_id: int) -> str | None:
+        """Return a file without the customer's row; None if there is none."""
+        lines = self.read(manifest.version, name).decode().splitlines(keepends=True)
         position = lines[0].strip().split(",").index(CUSTOMER_ID)
         kept = [line for line in lines if line.strip().split(",")[position] != str(customer_id)]
-        if len(kept) == len(lines):
-            return False
-        content = "".join(kept)
-        digests = {**manifest.files, SEGMENTS_FILE: hashlib.sha256(content.encode()).hexdigest()}
-        _replace(self._folder(manifest.version) / SEGMENTS_FILE, content)
-        _replace(
-            self._folder(manifest.version) / MANIFEST, _to_json(asdict(replace(manifest, files=digests)))
-        )
-        return True
+        return "".join(kept) if len(kept) < len(lines) else None
 
     def prune(self, before: datetime) -> list[str]:
         """Delete the versions made before a time, but the one in use and the one before it; return them."""
@@ -253,8 +311,11 @@ class Registry:
     def _folder(self, version: str) -> Path:
         return self._root / "versions" / version
 
-    def _point(self, version: str, earlier: tuple[str, ...], *, forced: bool) -> Current:
-        current = Current(version, _now(), forced, earlier)
+    def _verify(self, manifest: Version) -> None:
+        for name in manifest.files:
+            self.read(manifest.version, name)
+
+    def _point(self, current: Current) -> Current:
         _replace(self._root / POINTER, _to_json(asdict(current)))
         return current
 
@@ -350,24 +411,31 @@ def list_versions(registry: Location = "") -> None:
     """List all versions, the current one marked."""
     with _errors_in_a_line():
         opened = open_registry(registry)
-        current, versions = opened.current(), opened.versions()
+        current, versions, damaged = opened.current(), opened.versions(), opened.damaged()
     table = Table("", Column("Version", no_wrap=True), "Decision", "Findings", box=box.SIMPLE_HEAD)
     for one in versions:
         mark = "current" if current and current.version == one.version else ""
         decision = f"{one.decision}{', dry run' if one.dry_run else ''}"
         table.add_row(mark, one.version, decision, "\n".join(one.findings))
     console.print(table)
+    for sentence in damaged:
+        console.print(sentence, soft_wrap=True, markup=False)
 
 
 @app.command()
 def promote(
     version: str,
     registry: Location = "",
-    force: Annotated[bool, typer.Option(help="Also a version that the gate rejected.")] = False,
+    override: Annotated[
+        list[str] | None,
+        typer.Option(help="Check that the version failed, by its name; recorded. Repeatable."),
+    ] = None,
+    by: Annotated[str, typer.Option(help="Who says so; default: the user of this machine.")] = "",
 ) -> None:
     """Make a version the current one."""
     with _errors_in_a_line():
-        current = open_registry(registry).promote(version, force=force)
+        said = by or (getpass.getuser() if override else "")
+        current = open_registry(registry).promote(version, override=override or (), by=said)
     _print_current(current)
 
 

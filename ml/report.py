@@ -12,7 +12,15 @@ from ml.evaluation import Evaluation
 from ml.features import CustomerFeatures
 from ml.gate import GateResult
 from ml.model_card import write_card
-from ml.registry import CARD_FILE, METRICS_FILE, MODEL_FILE, PARAMETERS_FILE, SEGMENTS_FILE, Decision
+from ml.registry import (
+    CARD_FILE,
+    FEATURES_FILE,
+    METRICS_FILE,
+    MODEL_FILE,
+    PARAMETERS_FILE,
+    SEGMENTS_FILE,
+    Decision,
+)
 from ml.segmentation import SegmentModel, segments_table
 
 
@@ -29,6 +37,7 @@ def version_files(
     """Return each file of a version by its name; `model` was fitted to `features`."""
     texts = {
         MODEL_FILE: model.to_json(),
+        FEATURES_FILE: _csv(features.snapshot()),
         SEGMENTS_FILE: _csv(segments_table(model, model.labels_)),
         PARAMETERS_FILE: _json(parameters),
         METRICS_FILE: _json(_metrics(features, evaluated, gate, decision)),
@@ -48,6 +57,8 @@ def _metrics(
         "checks": [{**asdict(check), "passed": check.passed} for check in gate.checks],
         "findings": gate.findings,
         "bootstrap": asdict(evaluated.stability),
+        "silhouette": evaluated.silhouette,
+        "permuted_silhouette": evaluated.permuted_silhouette,
         "segments": _records(evaluated.summary.reset_index()),
         "selection": _records(evaluated.selection),
         "migrations": {**vars(migrations), "moves": _records(migrations.moves)} if migrations else None,

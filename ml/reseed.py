@@ -1,4 +1,6 @@
-"""Seed the warehouse with the segments of the registry's current version: `analytics.customer_segments`.
+"""Seed the warehouse with the registry's current version: `analytics.customer_segments`, and `segment_model`.
+
+The first has the segments of the training's customers; by the second every build of the marts scores all of them.
 
     python -m ml.reseed [--registry DIR]
 
@@ -11,7 +13,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,8 +26,9 @@ from rich.console import Console
 from include.dbt_with_parent import DBT_WITH_PARENT
 from include.settings import DBT_PROJECT_DIR, Settings, get_settings, uses_airflow_connection
 from include.warehouse import Warehouse, get_warehouse
-from ml.registry import RegistryError, open_registry
-from ml.seed import COLUMNS, SEED
+from ml.registry import Current, Registry, RegistryError, open_registry
+from ml.seed import MODEL_COLUMNS, MODEL_SEED, SEED, SEEDS
+from ml.segmentation import SegmentationError, model_table
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +36,7 @@ SCHEMA = "analytics"
 TABLE = f"{SCHEMA}.{SEED}"
 # `dbt seed` sends rows as text, some thousand a second; beyond this, rows go in through the bulk loader.
 MAX_SEED_ROWS = 50_000
-NOT_COPIED = shutil.ignore_patterns("target", "logs", "dbt_packages", ".user.yml", f"{SEED}.csv")
+NOT_COPIED = shutil.ignore_patterns("target", "logs", "dbt_packages", ".user.yml", *(f"{one}.csv" for one in SEEDS))
 
 
 class ReseedError(Exception):
@@ -62,28 +65,42 @@ def reseed(
     if current is None:
         raise RegistryError("No version of the segments is current: train one first.")
     segments = registry.segments(current.version).assign(model_version=current.version)
-    with _project_copy(segments) as project:
+    tables = {SEED: segments, MODEL_SEED: _models(registry, current)}
+    with _project_copy(tables) as project:
         if len(segments) <= max_seed_rows:
             _dbt("build", project, settings)
         else:
-            _load_in_bulk(segments, get_warehouse(settings, "transformer"))
+            _load_in_bulk(tables, get_warehouse(settings, "transformer"))
             _dbt("test", project, settings)
-    _keep_for_dbt_users(segments, settings.segments_seed_file)
+    for seed, table in tables.items():
+        _keep_for_dbt_users(table, settings.segments_seed_file.with_name(f"{seed}.csv"), SEEDS[seed])
     log.info("%s holds the %d customers of version %s.", TABLE, len(segments), current.version)
     return Reseeded(current.version, len(segments))
 
 
+def _models(registry: Registry, current: Current) -> pd.DataFrame:
+    """Return the rows of the seed segment_model: the version in use, and the one before it if it can be read."""
+    tables = [model_table(registry.model(current.version), current.version, "in_use")]
+    for version in current.earlier[:1]:
+        try:
+            tables.append(model_table(registry.model(version), version, "before"))
+        except (RegistryError, SegmentationError) as error:
+            log.warning("Moves by the model cannot be told from others: %s", error)
+    return pd.concat(tables, ignore_index=True)[list(MODEL_COLUMNS)]
+
+
 @contextmanager
-def _project_copy(segments: pd.DataFrame) -> Iterator[Path]:
+def _project_copy(tables: Mapping[str, pd.DataFrame]) -> Iterator[Path]:
     with TemporaryDirectory(prefix="reseed-") as folder:
         project = Path(folder) / "dbt"
         shutil.copytree(DBT_PROJECT_DIR, project, ignore=NOT_COPIED)
-        segments.to_csv(project / "seeds" / f"{SEED}.csv", columns=list(COLUMNS), index=False)
+        for seed, table in tables.items():
+            table.to_csv(project / "seeds" / f"{seed}.csv", columns=list(SEEDS[seed]), index=False)
         yield project
 
 
 def _dbt(command: str, project: Path, settings: Settings) -> None:
-    """Run dbt on the seed and the tests that need nothing but it."""
+    """Run dbt on the seeds and the tests that need nothing but them."""
     chosen = {"WAREHOUSE": settings.warehouse, "DUCKDB_PATH": str(settings.duckdb_path)}
     with _profiles(project, settings) as (profiles, secrets):
         _run_dbt(command, project, profiles, {**chosen, **secrets})
@@ -103,7 +120,7 @@ def _profiles(project: Path, settings: Settings) -> Iterator[tuple[Path, dict[st
 
 def _run_dbt(command: str, project: Path, profiles: Path, variables: dict[str, str]) -> None:
     own = {"project-dir": project, "profiles-dir": profiles, "target-path": "target", "log-path": "logs"}
-    argv = [sys.executable, str(DBT_WITH_PARENT), "--quiet", command, "--select", SEED]
+    argv = [sys.executable, str(DBT_WITH_PARENT), "--quiet", command, "--select", *SEEDS]
     argv += ["--indirect-selection", "cautious"]
     argv += [f"--{name}={value}" for name, value in own.items()]  # whatever the user's DBT_* variables say
     env = {**os.environ, **variables, "DBT_SEND_ANONYMOUS_USAGE_STATS": "False"}
@@ -114,24 +131,27 @@ def _run_dbt(command: str, project: Path, profiles: Path, variables: dict[str, s
         raise ReseedError(f"dbt {command} of {SEED} failed:\n{result.stdout}{result.stderr}".rstrip())
 
 
-def _load_in_bulk(segments: pd.DataFrame, warehouse: Warehouse) -> None:
-    """Replace the table's rows in one transaction."""
-    types = ", ".join(f"{name} {kind}" for name, kind in COLUMNS.items())
+def _load_in_bulk(tables: Mapping[str, pd.DataFrame], warehouse: Warehouse) -> None:
+    """Replace the tables' rows in one transaction."""
     with warehouse.session() as session:
         session.create_schema(SCHEMA)
-        session.execute(f"create table if not exists {TABLE} ({types})")
+        for seed, columns in SEEDS.items():
+            types = ", ".join(f"{name} {kind}" for name, kind in columns.items())
+            session.execute(f"create table if not exists {SCHEMA}.{seed} ({types})")
         with session.transaction():
-            session.execute(f"delete from {TABLE}")  # noqa: S608 (our name)
-            session.insert_rows(TABLE, {name: segments[name].tolist() for name in COLUMNS})
+            for seed, columns in SEEDS.items():
+                session.execute(f"delete from {SCHEMA}.{seed}")  # noqa: S608 (our name)
+                rows = {name: tables[seed][name].tolist() for name in columns}
+                session.insert_rows(f"{SCHEMA}.{seed}", rows)
 
 
-def _keep_for_dbt_users(segments: pd.DataFrame, path: Path) -> None:
+def _keep_for_dbt_users(table: pd.DataFrame, path: Path, columns: Mapping[str, str]) -> None:
     """Write the project's own seed too, so that `dbt seed` and `dbt build` by hand load the same."""
     if not os.access(path.parent, os.W_OK):
         log.warning("%s cannot be written: there, `dbt seed` would load other segments.", path)
         return
     draft = path.with_name(f".{path.name}.{os.getpid()}")
-    segments.to_csv(draft, columns=list(COLUMNS), index=False)
+    table.to_csv(draft, columns=list(columns), index=False)
     draft.replace(path)
 
 

@@ -3,14 +3,18 @@
 import json
 import logging
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from airflow.sdk import get_current_context
 from airflow.sdk.exceptions import AirflowFailException
 
 from include.alert_kind import AlertKind
-from include.warehouse import Warehouse
+from include.warehouse import get_warehouse
+from ml.drift import RefitSettings, drift
 from ml.features import FeaturesError, load_features
-from ml.registry import PARAMETERS_FILE, RegistryError, open_registry
+from ml.gate import UnknownCheckError
+from ml.registry import PARAMETERS_FILE, Registry, RegistryError, Version, open_registry
 from ml.segmentation import SegmentationError
 from ml.training import train
 
@@ -27,15 +31,37 @@ class UntrainableError(AirflowFailException):
     """These features give no model, so a retry cannot help; the message says why."""
 
 
-def fit(warehouse: Warehouse, params: Mapping[str, Any]) -> str:
+def due(by_hand: bool) -> bool:  # noqa: FBT001 (called by name of the step)
+    """Return whether to fit: by hand, the first time, after ML_REFIT_DAYS, or when a feature has drifted."""
+    registry, settings = open_registry(), RefitSettings()
+    current = registry.current()
+    if by_hand or current is None:
+        return True
+    age = datetime.now(UTC) - datetime.fromisoformat(registry.get(current.version).created_at)
+    if age >= timedelta(days=settings.refit_days):
+        log.info("Version %s is %d days old: a new one is fitted.", current.version, age.days)
+        return True
+    try:
+        then = registry.features(current.version)
+        model = registry.model(current.version)
+        indexes = drift(then.frame, load_features(get_warehouse(role="transformer")).frame, model.features_)
+    except (FeaturesError, RegistryError, SegmentationError) as error:
+        log.warning("Drift cannot be told, so a new version is fitted: %s", error)
+        return True
+    drifted = {name: index for name, index in indexes.items() if index > settings.max_drift}
+    log.info("Population stability indexes since version %s: %s", current.version, indexes)
+    return bool(drifted)
+
+
+def fit(params: Mapping[str, Any]) -> str:
     """Train on the warehouse's features and store the version; return its id. The version in use stays.
 
-    `params` are the run's: k, dry_run and force.
+    `params` are the run's: k, dry_run and override.
     """
-    chosen = {name: params[name] for name in ("k", "dry_run", "force")}
+    chosen = {name: params[name] for name in ("k", "dry_run", "override")}
     try:
-        training = train(load_features(warehouse), open_registry(), **chosen, promote=False)
-    except (FeaturesError, SegmentationError) as error:
+        training = train(load_features(get_warehouse(role="transformer")), open_registry(), **chosen, promote=False)
+    except (FeaturesError, SegmentationError, UnknownCheckError) as error:
         raise UntrainableError(str(error)) from error
     log.info("Version %s in %s", training.version.version, training.location)
     for line in training.summary.drop(columns="revenue_share").to_string().splitlines():
@@ -43,31 +69,54 @@ def fit(warehouse: Warehouse, params: Mapping[str, Any]) -> str:
     return training.version.version
 
 
-def gate(version: str) -> bool:
-    """Return whether the version is to be promoted: False after a dry run.
+def gate(version: str, ask: bool = False) -> str | None:  # noqa: FBT001, FBT002 (a step of the DAG)
+    """Return the task that goes on: register, or ask a person; None after a dry run.
 
-    Raises GateFailedError for a rejected one, which stays in the registry for inspection.
+    Raises GateFailedError for a rejected version unless `ask`; it stays in the registry for inspection.
     """
     registry = open_registry()
     manifest = registry.get(version)
+    if manifest.dry_run:
+        _refuse_rejected(manifest, registry)
+        return None
+    if manifest.decision == "rejected" and ask:
+        get_current_context()["ti"].xcom_push(key="findings", value=_as_list(version, manifest.findings))
+        return "ask"
+    _refuse_rejected(manifest, registry)
+    for finding in manifest.findings:
+        log.warning("Overridden: %s", finding)
+    return "register"
+
+
+def _refuse_rejected(manifest: Version, registry: Registry) -> None:
     if manifest.decision == "rejected":
         raise GateFailedError(
-            f"Version {version} is not used, the segments stay as they are. {' '.join(manifest.findings)}"
-            f" Its model card is in {registry.location(version)}."
+            f"Version {manifest.version} is not used, the model in use goes on."
+            f" {' '.join(manifest.findings)}"
+            f" Its model card is in {registry.location(manifest.version)}."
         )
-    for finding in manifest.findings:
-        log.warning("Overridden by the parameter force: %s", finding)
-    return not manifest.dry_run
 
 
-def register(version: str) -> None:
+def _as_list(version: str, findings: tuple[str, ...]) -> str:
+    return "\n".join([f"Version {version}:", "", *(f"- {one}" for one in findings)])
+
+
+def register(version: str, answer: Mapping[str, Any] | None = None) -> None:
     """Make the version the current one, if the one it was compared with is current until then.
 
-    Raises AirflowFailException otherwise, and if its files are damaged.
+    `answer` is that of the person who was asked, with `responded_by_user`: it overrides the checks that failed,
+    by their names. Raises AirflowFailException otherwise, and if its files are damaged.
     """
     registry = open_registry()
+    said = {}
+    if answer:
+        said = {"override": registry.get(version).failed, "by": _name_of(answer.get("responded_by_user"))}
     compared_with = json.loads(registry.read(version, PARAMETERS_FILE))["compared_with"]
     try:
-        registry.promote(version, replacing=compared_with)
+        registry.promote(version, replacing=compared_with, **said)
     except RegistryError as error:
         raise AirflowFailException(str(error)) from error
+
+
+def _name_of(user: Any) -> str:
+    return str(user.get("name") or user.get("id")) if isinstance(user, Mapping) else str(user or "unknown")

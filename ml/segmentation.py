@@ -21,8 +21,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from ml.archetypes import ARCHETYPES, FIGURES
-from ml.features import AVERAGE_ORDER_VALUE, BUYING_SPAN, CUSTOMER_ID, FREQUENCY, RECENCY, Floats
+from ml.archetypes import ARCHETYPES, FIGURES, false_claims, profile
+from ml.features import CUSTOMER_ID, IS_REPEAT, PURCHASE_DAY_VALUE, PURCHASE_DAYS, RECENCY, SILENCE, Floats
 
 Labels = npt.NDArray[np.int64]
 
@@ -32,26 +32,30 @@ class ModelFeature:
     """How a feature enters the model: log1p(value / unit), standardised, times weight.
 
     Well above the unit the logarithm dampens a feature (a giant order moves no centroid), well below it is
-    all but linear. The weight scales the feature's part in the distance between customers.
+    all but linear. The weight scales the feature's part in the distance between customers. With `in_medians`
+    the unit counts the shop's own medians, so that no currency matters. A customer without a value stands at
+    the mean.
     """
 
     name: str
     unit: float
     weight: float = 1.0
+    in_medians: bool = False
 
 
-# Found by experiment: stable, no small segment, and names that are true.
+# Found by experiment on 2019-06-30 and 2019-09-30: names that are true, stable, no small segment.
 MODEL_FEATURES = (
-    ModelFeature(RECENCY.name, unit=90),
-    ModelFeature(FREQUENCY.name, unit=1),
-    ModelFeature(AVERAGE_ORDER_VALUE.name, unit=80, weight=1.5),
-    ModelFeature(BUYING_SPAN.name, unit=7),
+    ModelFeature(SILENCE.name, unit=30, weight=1.3),
+    ModelFeature(PURCHASE_DAYS.name, unit=1, weight=0.35),
+    ModelFeature(PURCHASE_DAY_VALUE.name, unit=1, weight=0.5, in_medians=True),
+    ModelFeature(IS_REPEAT.name, unit=1, weight=0.65),
 )
 
 MAX_DEVIATION = 3.0  # standard deviations from the mean: a giant customer is no segment of their own
 DEFAULT_K = 5
 MIN_K, MAX_K = 2, 10
 N_INIT = 20
+FALSE_CLAIM = 1_000.0  # above any distance between levels
 MIN_CUSTOMERS_PER_SEGMENT = 10  # on average; below that neither a mean nor a stability means anything
 MODEL_FORMAT = 1
 
@@ -117,10 +121,13 @@ class SegmentModel(ClusterMixin, BaseEstimator):
         # Partial sums of several threads would be added in any order. Empty clusters do no harm.
         with threadpool_limits(1), warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
-            scaler = StandardScaler().fit(_shaped(customers, MODEL_FEATURES))
+            units = [_unit(one, customers[one.name]) for one in MODEL_FEATURES]
+            scaler = StandardScaler().fit(_shaped(customers, [one.name for one in MODEL_FEATURES], units))
             self.features_ = tuple(
-                FittedFeature(one.name, one.unit, one.weight, float(mean), float(scale))
-                for one, mean, scale in zip(MODEL_FEATURES, scaler.mean_, scaler.scale_, strict=True)
+                FittedFeature(one.name, unit, one.weight, float(mean), float(scale))
+                for one, unit, mean, scale in zip(
+                    MODEL_FEATURES, units, scaler.mean_, scaler.scale_, strict=True
+                )
             )
             clusters = KMeans(self.n_clusters, n_init=self.n_init, random_state=self.random_state)
             clusters.fit(self.standardize(customers))
@@ -145,8 +152,11 @@ class SegmentModel(ClusterMixin, BaseEstimator):
         means = np.array([one.mean for one in self.features_])
         scales = np.array([one.scale for one in self.features_])
         weights = np.array([one.weight for one in self.features_])
-        deviations = (_shaped(customers, self.features_) - means) / scales
-        return cast(Floats, np.clip(deviations, -MAX_DEVIATION, MAX_DEVIATION) * weights)
+        shaped = _shaped(
+            customers, [one.name for one in self.features_], [one.unit for one in self.features_]
+        )
+        deviations = np.clip((shaped - means) / scales, -MAX_DEVIATION, MAX_DEVIATION)
+        return cast(Floats, np.nan_to_num(deviations * weights))
 
     def to_json(self) -> str:
         """Return what `predict` needs as JSON; numbers keep every bit."""
@@ -196,9 +206,10 @@ def check_segmentable(customers: pd.DataFrame, k: int) -> None:
         )
     features = customers[[one.name for one in MODEL_FEATURES]]
     for name, values in features.items():
-        if (values == values.iloc[0]).all():
+        known = values.dropna()
+        if known.empty or (known == known.iloc[0]).all():
             raise SegmentationError(
-                f"{name} is {values.iloc[0]:g} for all {len(values)} customers:"
+                f"{name} is {known.max():g} for all {len(known)} customers who have it:"
                 " a constant tells no segments apart."
             )
     distinct = len(features.drop_duplicates())
@@ -207,10 +218,17 @@ def check_segmentable(customers: pd.DataFrame, k: int) -> None:
 
 
 def name_clusters(customers: pd.DataFrame, labels: Labels, k: int) -> dict[int, tuple[int, str]]:
-    """Return (segment_id, name) of each cluster: the pairing with archetypes that fits best overall."""
+    """Return (segment_id, name) of each cluster: the pairing with archetypes that fits best overall.
+
+    First come the claims of the names, as few false ones as possible, then the distance from the levels.
+    """
     levels = cluster_levels(customers, labels, k)
     wanted = np.array([[archetype.levels[figure] for figure in FIGURES] for archetype in ARCHETYPES])
     distance = ((levels[:, None, :] - wanted[None, :, :]) ** 2).sum(axis=2)
+    table, shop = profile(customers, pd.Series(labels, index=customers.index))
+    distance += FALSE_CLAIM * np.array(
+        [[len(false_claims(one, cluster, table, shop)) for one in ARCHETYPES] for cluster in range(k)]
+    )
     named = {
         int(cluster): (ARCHETYPES[position].segment_id, ARCHETYPES[position].name)
         for cluster, position in zip(*linear_sum_assignment(distance), strict=True)
@@ -242,6 +260,34 @@ def segments_table(model: SegmentModel, segment_ids: "pd.Series[int]") -> pd.Dat
     return table
 
 
-def _shaped(customers: pd.DataFrame, features: Sequence[ModelFeature | FittedFeature]) -> Floats:
-    values = customers[[one.name for one in features]].to_numpy(dtype=np.float64)
-    return cast(Floats, np.log1p(values / np.array([one.unit for one in features])))
+def model_table(model: SegmentModel, version: str, role: str) -> pd.DataFrame:
+    """Return what scoring in the warehouse needs: one row per segment and feature, columns of MODEL_COLUMNS."""
+    return pd.DataFrame(
+        {
+            "model_version": version,
+            "model_role": role,
+            "segment_id": segment_id,
+            "segment_name": segment_name,
+            "feature_name": feature.name,
+            "feature_unit": feature.unit,
+            "feature_weight": feature.weight,
+            "feature_mean": feature.mean,
+            "feature_scale": feature.scale,
+            "centroid": float(coordinate),
+        }
+        for (segment_id, segment_name), centroid in zip(
+            model.segments_.items(), model.cluster_centers_, strict=True
+        )
+        for feature, coordinate in zip(model.features_, centroid, strict=True)
+    )
+
+
+def _unit(feature: ModelFeature, values: "pd.Series[float]") -> float:
+    """Return the unit in the feature's own measure; the median is that of the values above 0."""
+    return feature.unit * float(values[values > 0].median()) if feature.in_medians else feature.unit
+
+
+def _shaped(customers: pd.DataFrame, names: Sequence[str], units: Sequence[float]) -> Floats:
+    """Return log1p(value / unit), shape (customers, features), NaN where there is no value."""
+    values = customers[list(names)].to_numpy(dtype=np.float64)
+    return cast(Floats, np.log1p(values / np.array(units)))

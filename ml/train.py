@@ -1,6 +1,6 @@
 """Train the customer segments from the command line, as the DAG `segment_retraining` does.
 
-    python -m ml.train --features FILE [--output DIR] [--seed N] [--k N] [--dry-run] [--force]
+    python -m ml.train --features FILE [--output DIR] [--seed N] [--k N] [--dry-run] [--override CHECK]...
 
 Ends with 0 if the gate passed (or was overridden), 1 if it did not, 2 if the features or k cannot be used.
 """
@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ml.features import FeaturesError, read_features
+from ml.gate import UnknownCheckError
 from ml.registry import RegistryError, open_registry
 from ml.segmentation import DEFAULT_K, SegmentationError
 from ml.training import Training, train
@@ -31,13 +32,17 @@ def main(
     seed: Annotated[int, typer.Option(min=0, help="Seed of every random draw.")] = 0,
     k: Annotated[int, typer.Option(help="Number of segments; the names are made for 5.")] = DEFAULT_K,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Train and judge, but promote nothing.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Promote even if the gate fails; recorded.")] = False,
+    override: Annotated[
+        list[str] | None, typer.Option(help="Check that may fail, by its name; recorded. Repeatable.")
+    ] = None,
 ) -> None:
     """Train the customer segments and print them; exit 1 if the gate fails, 2 on unusable input."""
     registry = open_registry(output)
     try:
-        training = train(read_features(features), registry, k=k, seed=seed, dry_run=dry_run, force=force)
-    except (FeaturesError, SegmentationError, RegistryError) as error:
+        training = train(
+            read_features(features), registry, k=k, seed=seed, dry_run=dry_run, override=override or ()
+        )
+    except (FeaturesError, SegmentationError, RegistryError, UnknownCheckError) as error:
         console.print(str(error), soft_wrap=True, markup=False)
         raise typer.Exit(2) from error
     _print(training)
@@ -60,12 +65,12 @@ def _table(summary: pd.DataFrame) -> Table:
     table = Table(
         "Id",
         "Segment",
-        title="Customer segments: revenue in USD, days since the last order",
+        title="Customer segments: revenue in USD, in all and a purchase day; days since the last",
         box=box.SIMPLE_HEAD,
     )
     for column in table.columns:
         column.no_wrap = True
-    for header in ("Customers", "Share", "Revenue", "Per order", "Days"):
+    for header in ("Customers", "Share", "Revenue", "Per day", "Days"):
         table.add_column(header, justify="right", no_wrap=True)
     for segment_id, one in summary.iterrows():
         table.add_row(
@@ -74,7 +79,7 @@ def _table(summary: pd.DataFrame) -> Table:
             f"{one.customers:,}",
             f"{one.customer_share:.1%}",
             f"{one.revenue:,.0f}",
-            f"{one.average_order_value:,.0f}",
+            f"{one.purchase_day_value:,.0f}",
             f"{one.recency_days:.0f}",
         )
     return table

@@ -1,19 +1,22 @@
 """One training of the customer segments: features in, a version of the model out, promoted if it may be."""
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pandas as pd
 import sklearn
 
-from ml.evaluation import Evaluation, evaluate, measured
-from ml.features import FEATURES, CustomerFeatures
-from ml.gate import GateResult, GateSettings, judge
+from ml.evaluation import Before, Evaluation, evaluate, measured
+from ml.features import FEATURES, FEATURES_VERSION, CustomerFeatures
+from ml.gate import GateResult, GateSettings, expect_checks, judge
 from ml.registry import Decision, Registry, Version
 from ml.report import version_files
 from ml.segmentation import DEFAULT_K, MODEL_FEATURES, SegmentModel
+
+LONG_AGO = timedelta(days=90)
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,7 @@ class Training:
 
     @property
     def passed(self) -> bool:
-        """Return whether the version may be used: it passed the gate or was forced through."""
+        """Return whether the version may be used: it passed the gate or what failed was overridden."""
         return self.version.decision != "rejected"
 
 
@@ -45,31 +48,34 @@ def train(
     k: int = DEFAULT_K,
     seed: int = 0,
     dry_run: bool = False,
-    force: bool = False,
+    override: Collection[str] = (),
     promote: bool = True,
     limits: GateSettings | None = None,
 ) -> Training:
     """Fit, evaluate and judge a model, store it as a version, and promote it unless rejected or a dry run.
 
-    With `promote` False that last step is left to the caller; nothing that is in use changes before it.
-    Raises SegmentationError before anything is written, RegistryError if another training was promoted
+    `override` names the checks that may fail, each of CHECKS; that they did is recorded. With `promote` False
+    the last step is left to the caller; nothing that is in use changes before it.
+    Raises UnknownCheckError and SegmentationError before anything is written, RegistryError if another training was promoted
     meanwhile.
     """
+    expect_checks(override)
     limits = limits or GateSettings()
     current = registry.current()
     replacing = current.version if current else None
-    before = registry.segment_ids(replacing) if replacing else None
+    before = _before(registry, datetime.now(UTC))
     seconds: dict[str, float] = {}
 
     with measured(seconds, "fit and assign"):
         model = SegmentModel(k, random_state=seed).fit(features.frame)
     evaluated = evaluate(model, features.frame, before, seconds)
     gate = judge(evaluated.figures(), limits)
-    decision: Decision = "accepted" if gate.passed else "forced" if force else "rejected"
+    rejected = gate.not_overridden(override)
+    decision: Decision = "accepted" if gate.passed else "rejected" if rejected else "forced"
     parameters = {
         **_parameters(model, features, evaluated),
         "limits": limits.model_dump(),
-        "force": force,
+        "override": sorted(override),
         "dry_run": dry_run,
         "compared_with": replacing,
     }
@@ -89,6 +95,7 @@ def train(
             fingerprint=features.fingerprint(),
             decision=decision,
             findings=gate.findings,
+            failed=tuple(gate.failed),
             dry_run=dry_run,
         )
     promoted = promote and decision != "rejected" and not dry_run
@@ -97,13 +104,35 @@ def train(
     return Training(manifest, registry.location(version), model, evaluated.summary, gate, promoted, seconds)
 
 
+def _before(registry: Registry, now: datetime) -> Before | None:
+    """Return the version in use, and the newest of those once in use that was made 90 days ago or earlier."""
+    current = registry.current()
+    if current is None:
+        return None
+    long_ago = next(
+        (
+            one
+            for one in current.earlier
+            if datetime.fromisoformat(registry.get(one).created_at) <= now - LONG_AGO
+        ),
+        None,
+    )
+    return Before(
+        registry.model(current.version),
+        registry.segment_ids(current.version),
+        registry.model(long_ago) if long_ago else None,
+    )
+
+
 def _parameters(model: SegmentModel, features: CustomerFeatures, evaluated: Evaluation) -> dict[str, Any]:
     """Return what identifies the training: with the same data it gives the same model."""
     return {
         "k": model.n_clusters,
         "seed": model.random_state,
         "n_init": model.n_init,
+        "features_version": FEATURES_VERSION,
         "features": [asdict(one) for one in MODEL_FEATURES],
+        **features.data_range(),
         "feature_meanings": {one.name: one.meaning for one in FEATURES},
         "data_fingerprint": features.fingerprint(),
         "evaluation_customers": len(evaluated.projection),

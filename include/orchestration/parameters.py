@@ -52,6 +52,12 @@ def switch(title: str, description: str) -> Param:
     return Param(False, type="boolean", title=title, description=description)
 
 
+def names(title: str, description: str) -> Param:
+    """Return a parameter that is a list of names, empty by default."""
+    item = {"type": "string", "pattern": "^[a-z0-9_]+$"}
+    return Param([], type="array", items=item, description=description, title=title)
+
+
 def check_parameters(context: Context) -> None:
     """Raise ParametersError, in one sentence, where a run's parameters make no sense.
 
@@ -71,8 +77,8 @@ def check_parameters(context: Context) -> None:
         )
     if params.get("full_refresh") and (start or end):
         raise ParametersError("full_refresh rebuilds everything: give no start_date and no end_date with it.")
-    if params.get("force") and params.get("dry_run"):
-        raise ParametersError("dry_run promotes nothing and force promotes in any case: give one of them.")
+    if params.get("ask") and params.get("dry_run"):
+        raise ParametersError("dry_run promotes nothing, so there is nothing to ask: give one of them.")
 
 
 def _as_time(text: str) -> datetime:

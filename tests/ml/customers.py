@@ -8,15 +8,16 @@ import pandas as pd
 
 from ml.features import CustomerFeatures, check_features
 
-# share, then medians: days since the last order, orders, order value, days from the first order to the last
+# share, then medians: days since the last order, purchase days, revenue a purchase day, days between two of them
 _GROUPS = (
-    (0.10, 120, 4, 400, 3),
-    (0.25, 270, 10, 150, 2),
-    (0.20, 170, 2, 45, 0.3),
-    (0.15, 25, 45, 160, 200),
-    (0.30, 45, 12, 150, 20),
+    (0.15, 120, 1, 2_600, 0),
+    (0.25, 270, 2.2, 1_100, 20),
+    (0.20, 140, 1, 90, 0),
+    (0.15, 12, 9, 1_250, 30),
+    (0.25, 60, 3, 900, 40),
 )
 _SPREAD = 0.2
+ORDERS_A_DAY = 6
 
 
 def made_up_customers(customers: int = 600, seed: int = 3) -> pd.DataFrame:
@@ -27,23 +28,28 @@ def made_up_customers(customers: int = 600, seed: int = 3) -> pd.DataFrame:
     counts[-1] += customers - counts.sum()
     group = np.repeat(np.arange(len(_GROUPS)), counts)
     medians = np.array([one[1:] for one in _GROUPS])[group]
-    recency, orders, order_value, span = (medians * np.exp(_SPREAD * random.normal(size=medians.shape))).T
-    frequency = np.maximum(orders.round(), 1)
+    recency, days, value, gap = (medians * np.exp(_SPREAD * random.normal(size=medians.shape))).T
+    days = np.where(medians[:, 1] > 1, np.maximum(days.round(), 2), 1)
     frame = pd.DataFrame(
         {
             "customer_id": random.permutation(customers) + 12_000,
             "recency_days": recency.round().astype("int64"),
-            "frequency": frequency.astype("int64"),
-            "monetary": (frequency * order_value).round(2),
-            "buying_span_days": np.where(frequency > 1, span.round(), 0).astype("int64"),
+            "frequency": (days * ORDERS_A_DAY).astype("int64"),
+            "purchase_days": days.astype("int64"),
+            "monetary": (days * value).round(2),
+            "buying_span_days": ((days - 1) * gap).round().astype("int64"),
         }
     )
     return frame.sample(frac=1, random_state=seed, ignore_index=True)
 
 
-def real_customers(folder: Path) -> CustomerFeatures:
-    """Return the features of the shop's real customers, with each line's money rounded to cents."""
-    sql = _REAL_FEATURES.format(sales=folder / "Online_Sales.csv", coupons=folder / "Discount_Coupon.csv")
+def real_customers(folder: Path, as_of: str = "2019-12-31", currency: int = 1) -> CustomerFeatures:
+    """Return the features of a folder's customers by its orders up to a day, each line's money in whole cents.
+
+    `currency` multiplies the money.
+    """
+    files = {"sales": folder / "Online_Sales.csv", "coupons": folder / "Discount_Coupon.csv"}
+    sql = _REAL_FEATURES.format(**files, as_of=as_of, currency=currency)
     with duckdb.connect() as connection:
         return check_features(connection.execute(sql).df(), str(folder))
 
@@ -55,6 +61,7 @@ with lines as (
         Product_Category as category, Coupon_Status as coupon_status,
         cast(Quantity * cast(Avg_Price as decimal(18, 2)) as decimal(18, 2)) as gross_sales_amount
     from read_csv('{sales}', header = true, types = {{'Transaction_Date': 'varchar'}})
+    where strptime(Transaction_Date, '%m/%d/%Y') <= date '{as_of}'
 ),
 net as (
     select lines.*,
@@ -70,9 +77,11 @@ net as (
 )
 select
     customer_id,
-    date_diff('day', max(transaction_date), (select max(transaction_date) from lines)) as recency_days,
+    date '{as_of}' as as_of_date,
+    date_diff('day', max(transaction_date), date '{as_of}') as recency_days,
     count(distinct transaction_id) as frequency,
-    sum(net_sales_amount) as monetary,
+    count(distinct transaction_date) as purchase_days,
+    sum(net_sales_amount) * {currency} as monetary,
     date_diff('day', min(transaction_date), max(transaction_date)) as buying_span_days
 from net
 group by customer_id

@@ -63,38 +63,73 @@ breadth as (
 
     group by sales.customer_id
 
+),
+
+measured as (
+
+    select
+        customers.customer_id,
+        as_of.as_of_date,
+        order_behaviour.first_order_date,
+        order_behaviour.last_order_date,
+        cast({{ dbt.datediff('order_behaviour.last_order_date', 'as_of.as_of_date', 'day') }} as bigint) as recency_days,
+        cast(coalesce(order_behaviour.frequency, 0) as bigint) as frequency,
+        cast(coalesce(order_behaviour.monetary, 0) as decimal(18, 2)) as monetary,
+        cast({{ dbt.datediff('order_behaviour.first_order_date', 'order_behaviour.last_order_date', 'day') }} as bigint)
+            as buying_span_days,
+        -- Half away from zero, in whole cents: a decimal quotient would be floating point in DuckDB.
+        cast(
+            {{ integer_quotient(
+                'cast(order_behaviour.monetary * 200 as bigint) + order_behaviour.frequency', 'order_behaviour.frequency * 2'
+            ) }} * 0.01 as decimal(18, 2)
+        ) as average_order_value,
+        cast(order_behaviour.discount_amount / nullif(order_behaviour.gross_sales_amount, 0) as decimal(9, 4))
+            as discount_share,
+        cast(coalesce(breadth.category_count, 0) as bigint) as category_count,
+        cast(coalesce(order_behaviour.purchase_days, 0) as bigint) as purchase_days,
+        cast(
+            {{ dbt.datediff('order_behaviour.first_order_date', 'order_behaviour.last_order_date', 'day') }} * 1.0
+            / nullif(order_behaviour.purchase_days - 1, 0) as decimal(9, 2)
+        ) as average_gap_days,
+        customers.customer_tenure_months
+
+    from customers
+
+    cross join as_of
+
+    left join order_behaviour on customers.customer_id = order_behaviour.customer_id
+
+    left join breadth on customers.customer_id = breadth.customer_id
+
+),
+
+-- The usual gap is the shop's: the mean over its repeat buyers.
+compared as (
+
+    select
+        *,
+        cast(avg(average_gap_days) over () as decimal(9, 2)) as usual_gap_days
+
+    from measured
+
 )
 
 select
-    customers.customer_id,
-    as_of.as_of_date,
-    order_behaviour.first_order_date,
-    order_behaviour.last_order_date,
-    cast({{ dbt.datediff('order_behaviour.last_order_date', 'as_of.as_of_date', 'day') }} as bigint) as recency_days,
-    cast(coalesce(order_behaviour.frequency, 0) as bigint) as frequency,
-    cast(coalesce(order_behaviour.monetary, 0) as decimal(18, 2)) as monetary,
-    cast({{ dbt.datediff('order_behaviour.first_order_date', 'order_behaviour.last_order_date', 'day') }} as bigint)
-        as buying_span_days,
-    -- Half away from zero, in whole cents: a decimal quotient would be floating point in DuckDB.
-    cast(
-        {{ integer_quotient(
-            'cast(order_behaviour.monetary * 200 as bigint) + order_behaviour.frequency', 'order_behaviour.frequency * 2'
-        ) }} * 0.01 as decimal(18, 2)
-    ) as average_order_value,
-    cast(order_behaviour.discount_amount / nullif(order_behaviour.gross_sales_amount, 0) as decimal(9, 4))
-        as discount_share,
-    cast(coalesce(breadth.category_count, 0) as bigint) as category_count,
-    cast(coalesce(order_behaviour.purchase_days, 0) as bigint) as purchase_days,
-    cast(
-        {{ dbt.datediff('order_behaviour.first_order_date', 'order_behaviour.last_order_date', 'day') }} * 1.0
-        / nullif(order_behaviour.purchase_days - 1, 0) as decimal(9, 2)
-    ) as average_gap_days,
-    customers.customer_tenure_months
+    customer_id,
+    as_of_date,
+    first_order_date,
+    last_order_date,
+    recency_days,
+    frequency,
+    monetary,
+    buying_span_days,
+    average_order_value,
+    discount_share,
+    category_count,
+    purchase_days,
+    average_gap_days,
+    usual_gap_days,
+    {{ lifecycle_stage('purchase_days', 'recency_days', 'average_gap_days', 'usual_gap_days') }} as lifecycle_stage,
+    customer_tenure_months
 
-from customers
-
-cross join as_of
-
-left join order_behaviour on customers.customer_id = order_behaviour.customer_id
-
-left join breadth on customers.customer_id = breadth.customer_id
+from compared

@@ -2,7 +2,7 @@
 select distinct
     segment_id,
     segment_name
-from {{ ref('customer_segments') }}
+from {{ ref('int_segment_scores') }}
 where
     segment_name != case segment_id
         when 0 then 'Big Spenders'

@@ -2,7 +2,7 @@ with
 
 segments as (
 
-    select * from {{ ref('customer_segments') }}
+    select * from {{ ref('int_segment_scores') }}
 
 ),
 
@@ -32,6 +32,8 @@ select
     features.recency_days as days_since_last_purchase,
     features.average_order_value as avg_order_value,
     {{ activity_status('features.recency_days') }} as activity_status,
+    features.purchase_days,
+    features.lifecycle_stage,
     features.as_of_date,
     segments.model_version,
     {{ get_current_timestamp() }} as updated_at

@@ -14,10 +14,29 @@ changes as (
         dbt_valid_from as migrated_at,
         lag(segment_id) over (partition by customer_id order by dbt_valid_from) as from_segment_id,
         lag(segment_name) over (partition by customer_id order by dbt_valid_from) as from_segment_name,
+        lag(model_version) over (partition by customer_id order by dbt_valid_from) as from_version,
         segment_id as to_segment_id,
-        segment_name as to_segment_name
+        segment_name as to_segment_name,
+        segment_id_of_version_before
 
     from versions
+
+),
+
+-- By behaviour where no other version came, or where the version before would have moved the customer there too.
+explained as (
+
+    select
+        *,
+        case
+            when from_version is null then 'first segment'
+            when from_version = model_version or segment_id_of_version_before = to_segment_id then 'behaviour'
+            else 'model'
+        end as move_cause
+
+    from changes
+
+    where from_segment_id is distinct from to_segment_id
 
 ),
 
@@ -26,17 +45,19 @@ migrations as (
     select
         model_version,
         migrated_at,
+        move_cause,
         from_segment_id,
         from_segment_name,
         to_segment_id,
         to_segment_name,
         count(*) as customer_count
 
-    from changes
+    from explained
 
     group by
         model_version,
         migrated_at,
+        move_cause,
         from_segment_id,
         from_segment_name,
         to_segment_id,
@@ -74,9 +95,11 @@ select
         'migrations.migrated_at',
         "coalesce(migrations.from_segment_name, 'none')",
         'migrations.to_segment_id',
+        'migrations.move_cause',
     ]) }} as segment_migration_id,
     migrations.model_version,
     cast(migrations.migrated_at as timestamp with time zone) as migrated_at,
+    migrations.move_cause,
     migrations.from_segment_id,
     migrations.from_segment_name,
     migrations.to_segment_id,
