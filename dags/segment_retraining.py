@@ -6,13 +6,14 @@ Scores every customer with the model in use in each run, and refits the model wh
 1. **features** up to the as-of date; **due**: by hand, a month after the last version, or on drift.
 2. **fit**: a version, into the registry; **gate**: one that fails is kept, not used. **ask** waits for a
    person's yes, if the parameter says so. **register**, **reseed**: the model and its segments are in use.
-3. **segment_marts**, **publish**: scores and marts, whatever came of 2; **outcome** fails the run if 2 failed.
+3. **segment_marts**, **publish**: scores and marts, whatever came of 2; **outcome** fails if 2 failed.
 
 Runs when `fct_sales` is updated, weekly, and by hand. Every task can be cleared.
 """
 
 from typing import Any
 
+from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import Asset, Param, chain, dag, task
 
@@ -63,18 +64,18 @@ def segment_retraining() -> None:
 
         reseed()
 
-    score = task(lambda: None, task_id="score", trigger_rule="all_done_min_one_success")()
-    publish = task(lambda: None, task_id="publish", outlets=[Asset("fct_customer_segments")])()
-    outcome = task(lambda: None, task_id="outcome", trigger_rule="none_failed")()
+    score = EmptyOperator(task_id="score", trigger_rule="all_done_min_one_success")
+    publish = EmptyOperator(task_id="publish", outlets=[Asset("fct_customer_segments")])
+    outcome = EmptyOperator(task_id="outcome", trigger_rule="none_failed")
     body = "{{ ti.xcom_pull(task_ids='gate', key='findings') }}"
-    ask = ApprovalOperator(task_id="ask", subject="Use a segment model that failed the gate?", body=body)
+    ask = ApprovalOperator(task_id="ask", subject="Use a model that failed the gate?", body=body)
     features = dbt_task_group("features", select=["int_customer_features"], dbt_vars=AS_OF_VARS)
     marts = dbt_task_group("segment_marts", after=score, select=["tag:segment_marts"], dbt_vars=AS_OF_VARS)
-    version, reseeded = fit(), reseed()
+    version: Any = fit()
     judged, registered = gate(version), register(version)
-    chain(features, due(), version, judged, ask, registered, reseeded, [score, outcome])
-    chain(judged, registered)
+    chain(features, due(), version, judged, ask, registered, reseed(), [score, outcome])
     chain(features, score)
+    chain(judged, registered)
     chain(marts, publish, outcome)
 
 

@@ -2,12 +2,13 @@
 
 `claims` are what a segment's name says, each a predicate over its customers: training gives each cluster the
 archetype whose claims it bears out, and the gate refuses a version in which one is false. `levels` place a
-segment against the average customer, from -2 (far below) to 2 (far above), in the four figures of FIGURES; they
-decide where claims alone do not, so that an id keeps its meaning.
+segment against the average customer, from -2 (far below) to 2 (far above), in the four figures of FIGURES;
+they decide where claims alone do not, so that an id keeps its meaning.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import cast
 
 import pandas as pd
 
@@ -140,8 +141,8 @@ def profile(customers: pd.DataFrame, ids: "pd.Series[int]") -> tuple[pd.DataFram
     """Return the figures of claims: one row per segment, by its id, and the shop's own row.
 
     `customers` is the frame of CustomerFeatures, `ids` has a segment (or cluster) for each of them. Columns:
-    FIGURES, medians of purchase_days and recency_days, and the shares of customers who are repeat buyers, good
-    (repeat buyers, or above the mean revenue) and silent for more than twice the longer of their own and the
+    FIGURES, medians of purchase_days and recency_days, and the shares of customers who are repeat buyers,
+    good (repeat buyers, or above the mean revenue) and silent for more than twice the longer of their own and the
     shop's usual gap (usual_gap_days: the mean over repeat buyers).
     """
     repeat = customers["is_repeat"] > 0
@@ -170,4 +171,8 @@ def false_claims(
     """Return the claims that segment `own_id` of a profile does not bear out; all, if it has no customers."""
     if own_id not in table.index:
         return list(archetype.claims)
-    return [claim for claim in archetype.claims if not claim.holds(table.loc[own_id], table, shop)]
+    return [
+        claim
+        for claim in archetype.claims
+        if not claim.holds(cast("pd.Series[float]", table.loc[own_id]), table, shop)
+    ]

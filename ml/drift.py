@@ -22,9 +22,7 @@ class RefitSettings(BaseSettings):
     )
 
 
-def drift(
-    before: pd.DataFrame, now: pd.DataFrame, features: tuple[FittedFeature, ...]
-) -> dict[str, float]:
+def drift(before: pd.DataFrame, now: pd.DataFrame, features: tuple[FittedFeature, ...]) -> dict[str, float]:
     """Return the population stability index of each feature between two frames of customers.
 
     The bins are the deciles of `before`, and one for customers without a value. Below 0.1 little has changed,

@@ -34,8 +34,8 @@ PERMUTATIONS = 5
 class Stability:
     """Adjusted Rand indexes of `refits` refits against the model: 1 is the same segments, 0 is chance.
 
-    `low` is their 5th percentile; `jaccard` has, by segment_id, the mean Jaccard index of the segment with the
-    segment of each refit that is most like it (1: the same customers).
+    `low` is their 5th percentile; `jaccard` has, by segment_id, the mean Jaccard index of the segment with
+    the segment of each refit that is most like it (1: the same customers).
     """
 
     mean: float
@@ -140,15 +140,13 @@ def evaluate(
         selection=selection,
         projection=project(model, sample),
         migrations=compare(before, model, customers) if before else None,
-        disagreement=_disagreement(before and before.model, model, customers),
-        disagreement_90_days=_disagreement(before and before.model_90_days, model, customers),
+        disagreement=_disagreement(before.model if before else None, model, customers),
+        disagreement_90_days=_disagreement(before.model_90_days if before else None, model, customers),
         untrue=untrue_names(model, customers, model.labels_),
     )
 
 
-def _disagreement(
-    other: SegmentModel | None, model: SegmentModel, customers: pd.DataFrame
-) -> float | None:
+def _disagreement(other: SegmentModel | None, model: SegmentModel, customers: pd.DataFrame) -> float | None:
     """Return the share of customers whom the other model puts elsewhere by the same features."""
     if other is None or [one.name for one in other.features_] != [one.name for one in model.features_]:
         return None
@@ -266,9 +264,7 @@ def summarize_segments(model: SegmentModel, customers: pd.DataFrame, ids: "pd.Se
     return table
 
 
-def untrue_names(
-    model: SegmentModel, customers: pd.DataFrame, ids: "pd.Series[int]"
-) -> dict[str, str]:
+def untrue_names(model: SegmentModel, customers: pd.DataFrame, ids: "pd.Series[int]") -> dict[str, str]:
     """Return, by the segment's name, a sentence on the first claim that its customers do not bear out."""
     table, shop = profile(customers, ids)
     untrue = {}

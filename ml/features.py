@@ -138,7 +138,9 @@ def load_features(warehouse: Warehouse) -> CustomerFeatures:
     columns = ", ".join([CUSTOMER_ID, AS_OF_DATE, *values])
     with warehouse.session() as session:
         rows = session.execute(f"select {columns} from {FEATURES_TABLE}")  # noqa: S608 (our names)
-    frame = pd.DataFrame.from_records(rows, columns=[CUSTOMER_ID, AS_OF_DATE, *(one.name for one in FILE_COLUMNS)])
+    frame = pd.DataFrame.from_records(
+        rows, columns=[CUSTOMER_ID, AS_OF_DATE, *(one.name for one in FILE_COLUMNS)]
+    )
     return check_features(frame, FEATURES_TABLE, min_id=-MAX_ID - 1)
 
 

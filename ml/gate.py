@@ -33,7 +33,10 @@ class GateSettings(BaseSettings):
         0.7, ge=-1, le=1, description="Minimum of the adjusted Rand indexes' 5th percentile."
     )
     min_segment_stability: float = Field(
-        0.75, ge=0, le=1, description="Minimum of each segment's mean Jaccard index over the bootstrap refits."
+        0.75,
+        ge=0,
+        le=1,
+        description="Minimum of each segment's mean Jaccard index over the bootstrap refits.",
     )
     min_seed_agreement: float = Field(
         0.98, ge=0, le=1, description="Minimum share of customers whose segment is the same with every seed."

@@ -14,9 +14,9 @@ from ml.segmentation import MODEL_FEATURES
 _USE = """\
 Groups the shop's customers for campaigns and reports. A segment describes past orders; it does not predict.
 Not for decisions about a single person (credit, prices, service), and not for customers without an order:
-they are in no segment. A name is true of its segment as a whole, not of each customer in it. Who bought once is
-a Big Spender or an Occasional Shopper by what that day brought, new or long silent alike: `lifecycle_stage` tells
-them apart. The model knows no season, no channel, no margin and no return.
+they are in no segment. A name is true of its segment as a whole, not of each customer in it. Who bought once
+is a Big Spender or an Occasional Shopper by what that day brought, new or long silent alike:
+`lifecycle_stage` tells them apart. The model knows no season, no channel, no margin and no return.
 """
 
 

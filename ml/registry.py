@@ -7,7 +7,8 @@
 ROOT is a local folder or any path with pathlib's interface (UPath, Airflow's ObjectStoragePath). A reader
 always sees a whole version: files of a version never change, and the pointer is replaced in one step.
 
-    python -m ml.registry list | promote VERSION [--override CHECK]... | rollback | erase CUSTOMER | prune DAYS
+    python -m ml.registry list | promote VERSION [--override CHECK]... | rollback
+    python -m ml.registry erase CUSTOMER | prune DAYS
 """
 
 import contextlib
@@ -146,7 +147,7 @@ class Registry:
         return found
 
     def versions(self) -> list[Version]:
-        """Return all versions, the oldest first, without those that are damaged or whose training did not end."""
+        """Return all versions, the oldest first, without the damaged and those whose training did not end."""
         return [one for one in self._read_versions() if isinstance(one, Version)]
 
     def damaged(self) -> list[str]:
@@ -187,9 +188,9 @@ class Registry:
         """Make a version the current one; a second call changes nothing.
 
         `replacing` is the version that must be current now (None: none), so that a training that was compared
-        with one version does not replace another. A rejected version needs an `override` of each check that it
-        failed; that and `by`, who says so, are recorded. Raises RegistryError otherwise, and for a version whose
-        files are damaged.
+        with one version does not replace another. A rejected version needs an `override` of each check that
+        it failed; that and `by`, who says so, are recorded. Raises RegistryError otherwise, and for a version
+        whose files are damaged.
         """
         manifest = self.get(version)
         if manifest.decision == "rejected" and (not manifest.failed or set(manifest.failed) - set(override)):
@@ -256,8 +257,8 @@ class Registry:
     def erase(self, customer_id: int) -> list[str]:
         """Take a customer's rows out of the files of every version; return the versions that had some.
 
-        The manifest's checksums follow. Raises RegistryError where such a file or a manifest is damaged: who is
-        in there cannot be told.
+        The manifest's checksums follow. Raises RegistryError where such a file or a manifest is damaged: who
+        is in there cannot be told.
         """
         if damaged := self.damaged():
             raise RegistryError(" ".join(damaged))

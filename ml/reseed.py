@@ -1,6 +1,6 @@
 """Seed the warehouse with the registry's current version: `analytics.customer_segments`, and `segment_model`.
 
-The first has the segments of the training's customers; by the second every build of the marts scores all of them.
+The first has the segments of the training's customers; by the second each build of the marts scores everyone.
 
     python -m ml.reseed [--registry DIR]
 
@@ -36,7 +36,9 @@ SCHEMA = "analytics"
 TABLE = f"{SCHEMA}.{SEED}"
 # `dbt seed` sends rows as text, some thousand a second; beyond this, rows go in through the bulk loader.
 MAX_SEED_ROWS = 50_000
-NOT_COPIED = shutil.ignore_patterns("target", "logs", "dbt_packages", ".user.yml", *(f"{one}.csv" for one in SEEDS))
+NOT_COPIED = shutil.ignore_patterns(
+    "target", "logs", "dbt_packages", ".user.yml", *(f"{one}.csv" for one in SEEDS)
+)
 
 
 class ReseedError(Exception):
@@ -79,7 +81,7 @@ def reseed(
 
 
 def _models(registry: Registry, current: Current) -> pd.DataFrame:
-    """Return the rows of the seed segment_model: the version in use, and the one before it if it can be read."""
+    """Return the rows of the seed segment_model: the version in use, and the one before if it can be read."""
     tables = [model_table(registry.model(current.version), current.version, "in_use")]
     for version in current.earlier[:1]:
         try:

@@ -31,7 +31,7 @@ class UntrainableError(AirflowFailException):
     """These features give no model, so a retry cannot help; the message says why."""
 
 
-def due(by_hand: bool) -> bool:  # noqa: FBT001 (called by name of the step)
+def due(by_hand: bool) -> bool:
     """Return whether to fit: by hand, the first time, after ML_REFIT_DAYS, or when a feature has drifted."""
     registry, settings = open_registry(), RefitSettings()
     current = registry.current()
@@ -60,7 +60,9 @@ def fit(params: Mapping[str, Any]) -> str:
     """
     chosen = {name: params[name] for name in ("k", "dry_run", "override")}
     try:
-        training = train(load_features(get_warehouse(role="transformer")), open_registry(), **chosen, promote=False)
+        training = train(
+            load_features(get_warehouse(role="transformer")), open_registry(), **chosen, promote=False
+        )
     except (FeaturesError, SegmentationError, UnknownCheckError) as error:
         raise UntrainableError(str(error)) from error
     log.info("Version %s in %s", training.version.version, training.location)
@@ -69,7 +71,7 @@ def fit(params: Mapping[str, Any]) -> str:
     return training.version.version
 
 
-def gate(version: str, ask: bool = False) -> str | None:  # noqa: FBT001, FBT002 (a step of the DAG)
+def gate(version: str, ask: bool = False) -> str | None:
     """Return the task that goes on: register, or ask a person; None after a dry run.
 
     Raises GateFailedError for a rejected version unless `ask`; it stays in the registry for inspection.
@@ -104,16 +106,15 @@ def _as_list(version: str, findings: tuple[str, ...]) -> str:
 def register(version: str, answer: Mapping[str, Any] | None = None) -> None:
     """Make the version the current one, if the one it was compared with is current until then.
 
-    `answer` is that of the person who was asked, with `responded_by_user`: it overrides the checks that failed,
-    by their names. Raises AirflowFailException otherwise, and if its files are damaged.
+    `answer` is that of the person who was asked, with `responded_by_user`: it overrides the checks that
+    failed, by their names. Raises AirflowFailException otherwise, and if its files are damaged.
     """
     registry = open_registry()
-    said = {}
-    if answer:
-        said = {"override": registry.get(version).failed, "by": _name_of(answer.get("responded_by_user"))}
+    override = registry.get(version).failed if answer else ()
+    by = _name_of(answer.get("responded_by_user")) if answer else ""
     compared_with = json.loads(registry.read(version, PARAMETERS_FILE))["compared_with"]
     try:
-        registry.promote(version, replacing=compared_with, **said)
+        registry.promote(version, replacing=compared_with, override=override, by=by)
     except RegistryError as error:
         raise AirflowFailException(str(error)) from error
 

@@ -261,7 +261,7 @@ def segments_table(model: SegmentModel, segment_ids: "pd.Series[int]") -> pd.Dat
 
 
 def model_table(model: SegmentModel, version: str, role: str) -> pd.DataFrame:
-    """Return what scoring in the warehouse needs: one row per segment and feature, columns of MODEL_COLUMNS."""
+    """Return what scoring in the warehouse needs: a row per segment and feature, columns of MODEL_COLUMNS."""
     return pd.DataFrame(
         {
             "model_version": version,

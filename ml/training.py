@@ -56,8 +56,8 @@ def train(
 
     `override` names the checks that may fail, each of CHECKS; that they did is recorded. With `promote` False
     the last step is left to the caller; nothing that is in use changes before it.
-    Raises UnknownCheckError and SegmentationError before anything is written, RegistryError if another training was promoted
-    meanwhile.
+    Raises UnknownCheckError and SegmentationError before anything is written, RegistryError if another
+    training was promoted meanwhile.
     """
     expect_checks(override)
     limits = limits or GateSettings()

@@ -28,7 +28,7 @@ from ml.features import load_features
 from ml.registry import open_registry
 from ml.reseed import reseed
 from ml.training import train
-training = train(load_features(get_warehouse()), open_registry(), force=True)
+training = train(load_features(get_warehouse()), open_registry(), override=CHECKS)
 print(reseed(), training.seconds)
 """
 
@@ -77,10 +77,10 @@ def bench_training(folder: Path, rounds: int = 3) -> Iterator[Ratio]:
     plain, ours = [], []
     for number in range(rounds):  # taken in turns, so that a slow moment of the machine meets both
         plain.append(seconds(lambda: KMeans(n_clusters=DEFAULT_K, n_init=N_INIT).fit(matrix)))
-        training = train(features, Registry(folder / str(number)), force=True)
+        training = train(features, Registry(folder / str(number)), override=CHECKS)
         ours.append(sum(spent for step, spent in training.seconds.items() if step not in GATE_STEPS))
     small = check_features(made_up_customers(REAL_CUSTOMERS), "made up")
-    steps = train(small, Registry(folder / "small"), force=True).seconds
+    steps = train(small, Registry(folder / "small"), override=CHECKS).seconds
     spent = ", ".join(f"{step} {taken:.2f} s" for step, taken in steps.items())
     yield Ratio(
         "training without gate / plain KMeans, a million customers",

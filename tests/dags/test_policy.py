@@ -187,7 +187,7 @@ def test_every_dbt_node_has_its_task_and_its_tests_in_one_dag(bag: DagBag) -> No
     models = _models("")
     built = {dag_id: _built_models(bag.dags[dag_id]) for dag_id in EXPECTED}
     streaming = _models("staging/streams") | _models("marts/market")
-    segments = {"int_customer_features"} | _models("marts/customers") - {"dim_customer"}
+    segments = {"int_customer_features", "int_segment_scores"} | _models("marts/customers") - {"dim_customer"}
 
     assert len(streaming) >= 6
     assert len(segments) >= 4
@@ -247,16 +247,29 @@ def test_a_dag_publishes_its_fact_last(bag: DagBag, dag_id: str, asset: str) -> 
     dag = bag.dags[dag_id]
     publish = dag.get_task("publish")
     assert [outlet for outlet in publish.outlets if isinstance(outlet, Asset)] == [Asset(asset)]
-    assert not publish.downstream_task_ids
+    end = {"outcome"} if dag_id == "segment_retraining" else set()
+    assert publish.downstream_task_ids == end
     ends = {task.task_id for task in dag.tasks if not task.downstream_task_ids}
-    assert ends == {"publish"}
+    assert ends == (end or {"publish"})
 
 
 def test_no_segment_changes_before_the_gate(bag: DagBag) -> None:
     dag = bag.dags["segment_retraining"]
     after = dag.get_task("gate").get_flat_relative_ids(upstream=False)
     before = {task.task_id for task in dag.tasks} - after - {"gate"}
-    assert {task for task in before if not task.startswith("features.")} == {"fit"}
+    assert {task for task in before if not task.startswith("features.")} == {"due", "fit"}
+
+
+def test_customers_are_scored_whatever_became_of_a_training(bag: DagBag) -> None:
+    """Without a training, and after a rejected one; but the run of a rejected one fails in the end."""
+    dag = bag.dags["segment_retraining"]
+    score, outcome = dag.get_task("score"), dag.get_task("outcome")
+    assert score.trigger_rule == "all_done_min_one_success"
+    assert "reseed" in score.upstream_task_ids
+    assert any(task.startswith("features.") for task in score.upstream_task_ids)
+    assert "score" in dag.get_task("segment_marts.dbt_producer_watcher").get_flat_relative_ids(upstream=True)
+    assert outcome.trigger_rule == "none_failed"
+    assert outcome.upstream_task_ids == {"publish", "reseed"}
 
 
 def test_nothing_is_built_from_the_streams_before_the_gate(bag: DagBag) -> None:

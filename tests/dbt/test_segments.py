@@ -19,6 +19,7 @@ from include.settings import PROJECT_ROOT, Settings
 from include.warehouse.duckdb import DuckDBWarehouse
 from ml import evaluation, reseed
 from ml.features import load_features
+from ml.gate import CHECKS
 from ml.registry import Registry, RegistryError, open_registry
 from ml.training import train
 from standalone.sample_data.generator import generate
@@ -94,7 +95,7 @@ def in_use(built: Project, manifest: Any, tmp_path_factory: pytest.TempPathFacto
     shop = Project(copy.tree, copy.folder, copy.warehouse, manifest)
     features = load_features(DuckDBWarehouse(shop.warehouse))
     registry = open_registry(str(folder / "registry"))
-    first, second = (train(features, registry, k=k, force=True).version.version for k in (3, 5))
+    first, second = (train(features, registry, k=k, override=CHECKS).version.version for k in (3, 5))
     trained = Trained(shop, str(folder / "registry"), settings_for(shop.warehouse), first, second)
     trained.reseed()
     trained.build_marts()
@@ -176,8 +177,8 @@ def test_the_bulk_loader_fills_the_same_table(trained: Trained) -> None:
 def test_a_rollback_brings_back_the_segments_and_shows_as_migrations(trained: Trained) -> None:
     def migrated(version: str) -> dict[tuple[Any, Any], int]:
         rows = trained.shop.query(
-            "select from_segment_name, to_segment_name, customer_count from analytics.fct_segment_migrations"
-            f" where model_version = '{version}'"
+            "select from_segment_name, to_segment_name, sum(customer_count)"
+            f" from analytics.fct_segment_migrations where model_version = '{version}' group by all"
         )
         return {(before, after): count for before, after, count in rows}
 
@@ -192,6 +193,23 @@ def test_a_rollback_brings_back_the_segments_and_shows_as_migrations(trained: Tr
     assert moved > 0
     assert sum(migrated(trained.first).values()) == moved
     assert None not in {before for before, _ in migrated(trained.first)}
+
+
+def test_every_build_scores_all_customers_with_the_model_in_use(trained: Trained) -> None:
+    """As the model itself does; new behaviour and new customers count without a training, and say so."""
+    shop = trained.shop
+    shop.query("delete from analytics.customer_segments where customer_id % 2 = 0")  # new since the training
+    shop.query("update staging.int_customer_features set recency_days = recency_days + 200")
+    trained.build_marts()
+
+    model = trained.registry.model(trained.second)
+    expected = model.predict(load_features(DuckDBWarehouse(shop.warehouse)).frame)
+    found = dict(shop.query("select customer_id, segment_id from analytics.fct_customer_segments"))
+    assert found == expected.to_dict()
+    causes = shop.query(
+        "select distinct move_cause from analytics.fct_segment_migrations where from_segment_id is not null"
+    )
+    assert causes == [("behaviour",)], "no version was promoted"
 
 
 def test_recency_counts_from_the_as_of_date(trained: Trained) -> None:

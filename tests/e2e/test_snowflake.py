@@ -47,6 +47,7 @@ from include.warehouse.snowflake import (
 )
 from ml import evaluation
 from ml.features import load_features
+from ml.gate import CHECKS
 from ml.reseed import reseed
 from standalone.sample_data.generator import generate
 from streaming_workers.consumer.batches import Batch
@@ -384,7 +385,7 @@ def test_segments_are_trained_seeded_and_marted_as_on_duckdb(  # noqa: PLR0917 (
     seeded = "select * from analytics.customer_segments order by customer_id"
 
     with in_airflow(key, AIRFLOW_CTX_DAG_ID="segment_retraining"):
-        version = task("fit").python_callable(params={"k": 5, "dry_run": False, "force": True})
+        version = task("fit").python_callable(params={"k": 5, "dry_run": False, "override": list(CHECKS)})
         task("register").python_callable(version)
         task("reseed").python_callable()
         by_dbt = query(snowflake, seeded)

@@ -8,7 +8,7 @@ import pandas as pd
 
 from ml.features import CustomerFeatures, check_features
 
-# share, then medians: days since the last order, purchase days, revenue a purchase day, days between two of them
+# share, then medians: days since the last order, purchase days, revenue of one, days between two of them
 _GROUPS = (
     (0.15, 120, 1, 2_600, 0),
     (0.25, 270, 2.2, 1_100, 20),
@@ -44,7 +44,7 @@ def made_up_customers(customers: int = 600, seed: int = 3) -> pd.DataFrame:
 
 
 def real_customers(folder: Path, as_of: str = "2019-12-31", currency: int = 1) -> CustomerFeatures:
-    """Return the features of a folder's customers by its orders up to a day, each line's money in whole cents.
+    """Return the features of a folder's customers by the orders up to a day, money in whole cents.
 
     `currency` multiplies the money.
     """

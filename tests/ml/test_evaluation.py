@@ -56,30 +56,48 @@ def test_few_customers_are_compared_for_few_k_only() -> None:
     assert evaluation.selection_table(frame, seed=0)["k"].max() == 6
 
 
-def test_migrations_count_movers_joiners_and_leavers() -> None:
-    before = ids({1: 0, 2: 0, 3: 4, 4: 3, 9: 1})
-    after = ids({1: 0, 2: 1, 3: 1, 4: 3, 5: 2, 6: 2})
+def test_migrations_count_movers_joiners_and_leavers(features: CustomerFeatures) -> None:
+    """The version before still says what it said, so that the new one moved customer by customer."""
+    model = SegmentModel().fit(features.frame)
+    old = SegmentModel().fit(features.frame)
+    before = model.labels_.copy()
+    first, second, third = before.index[:3]
+    before[first] = (before[first] + 1) % 5  # has come here by behaviour since
+    before = pd.concat([before.drop(third), ids({1: 1})])
 
-    migrations = evaluation.compare(before, after)
+    migrations = evaluation.compare(evaluation.Before(old, before), model, features.frame)
 
-    assert migrations.share == 0.5
-    assert (migrations.customers_in_both, migrations.joined, migrations.left) == (4, 2, 1)
-    assert migrations.moves.to_numpy().tolist() == [[0, 0, 1], [0, 1, 1], [3, 3, 1], [4, 1, 1]]
+    assert migrations.share == migrations.behaviour_share == 1 / 299
+    assert migrations.model_share == 0
+    assert (migrations.customers_in_both, migrations.joined, migrations.left) == (299, 1, 1)
+    assert migrations.moves["customers"].sum() == 299
+    assert second in before.index
 
 
-def test_versions_without_a_common_customer_have_no_movers() -> None:
-    assert evaluation.compare(ids({1: 0}), ids({2: 1})).share == 0
+def test_versions_without_a_common_customer_have_no_movers(features: CustomerFeatures) -> None:
+    model = SegmentModel().fit(features.frame)
+
+    assert evaluation.compare(evaluation.Before(model, ids({1: 0})), model, features.frame).share == 0
 
 
 def test_a_name_that_is_not_true_is_found(features: CustomerFeatures) -> None:
     model = SegmentModel().fit(features.frame)
-    summary = evaluation.summarize_segments(model, features.frame, model.labels_)
-    summary.loc[4, "frequency"] = 1000.0
+    swapped = model.labels_.replace({3: 4, 4: 3})
 
-    [finding] = evaluation.untrue_names(summary)
+    untrue = evaluation.untrue_names(model, features.frame, swapped)
 
-    assert finding.startswith("Champions (VIPs) must have the highest frequency, but theirs is")
-    assert finding.endswith("and that of Loyal Customers 1000.0.")
+    assert list(untrue) == ["Champions (VIPs)"]
+    assert untrue["Champions (VIPs)"].startswith(
+        "of Champions (VIPs) it is not true that no other segment has more purchase days: purchase_days is"
+    )
+
+
+def test_structure_scores_above_permuted_columns(features: CustomerFeatures) -> None:
+    model = SegmentModel().fit(features.frame)
+
+    assert evaluation.silhouette(model, features.frame) > 0.1 + evaluation.permuted_silhouette(
+        model, features.frame
+    )
 
 
 def test_revenue_is_exact_and_an_empty_segment_is_shown(features: CustomerFeatures) -> None:

@@ -183,7 +183,7 @@ def test_money_of_the_warehouses_own_type_is_read(tmp_path: Path) -> None:
 
 
 def test_the_warehouse_may_have_negative_keys(tmp_path: Path) -> None:
-    frame = changed(0, "customer_id", -1)
+    frame = changed(0, "customer_id", -1).assign(as_of_date="2019-12-31")
     with duckdb.connect(str(tmp_path / "shop.duckdb")) as connection:
         connection.register("customers", frame.astype({"customer_id": "int64"}).infer_objects())
         connection.execute("create schema staging")
@@ -212,7 +212,7 @@ def test_a_column_that_comes_twice_is_named(tmp_path: Path) -> None:
         read_features(tmp_path / "shop.csv")
 
 
-HEADER = b"customer_id,recency_days,frequency,monetary,buying_span_days\n"
+HEADER = b"customer_id,recency_days,frequency,purchase_days,monetary,buying_span_days\n"
 
 
 @pytest.mark.parametrize(

@@ -1,58 +1,105 @@
-"""The segments of the shop's real customers are large, stable and what their names say."""
+"""The segments of real shops' customers are large, stable and what their names say, whatever shop it is."""
 
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from ml.evaluation import bootstrap_stability, seed_agreement, summarize_segments, untrue_names
-from ml.features import CustomerFeatures
+from ml.evaluation import bootstrap_stability, seed_agreement, untrue_names
+from ml.features import CustomerFeatures, check_features
 from ml.segmentation import SegmentModel
+from standalone.sample_data.generator import generate
 from tests.ml.customers import real_customers
 
-BIG_SPENDERS, AT_RISK, OCCASIONAL, CHAMPIONS, LOYAL = range(5)
+AS_OF = ("2019-06-30", "2019-09-30", "2019-12-31")
+
+
+@pytest.fixture(scope="module", params=AS_OF)
+def real(request: pytest.FixtureRequest, real_data: Path) -> CustomerFeatures:
+    return real_customers(real_data, request.param)
 
 
 @pytest.fixture(scope="module")
-def features(real_data: Path) -> CustomerFeatures:
-    return real_customers(real_data)
+def made(tmp_path_factory: pytest.TempPathFactory) -> CustomerFeatures:
+    folder = tmp_path_factory.mktemp("made")
+    generate(folder)
+    return real_customers(folder)
 
 
-@pytest.fixture(scope="module")
-def model(features: CustomerFeatures) -> SegmentModel:
-    return SegmentModel().fit(features.frame)
+def untrue(frame: pd.DataFrame) -> dict[str, str]:
+    model = SegmentModel().fit(frame)
+    return untrue_names(model, frame, model.labels_)
 
 
-@pytest.fixture(scope="module")
-def summary(features: CustomerFeatures, model: SegmentModel) -> pd.DataFrame:
-    return summarize_segments(model, features.frame, model.labels_)
+def changed(features: CustomerFeatures, **columns: object) -> pd.DataFrame:
+    table = features.snapshot().assign(**columns)
+    return check_features(table, "changed").frame
 
 
-def test_every_customer_is_in_a_segment_and_none_is_tiny(
-    features: CustomerFeatures, summary: pd.DataFrame
+def years_of(features: CustomerFeatures, years: int) -> pd.DataFrame:
+    """A shop of so many years: each year's customers are those of the first, a year later."""
+    table = features.snapshot()
+    parts = [
+        table.assign(
+            customer_id=table["customer_id"] + 100_000 * year, recency_days=table["recency_days"] + 365 * year
+        )
+        for year in range(years)
+    ]
+    return check_features(pd.concat(parts), "years").frame
+
+
+def test_resampled_customers_and_other_seeds_give_the_same_segments(real: CustomerFeatures) -> None:
+    model = SegmentModel().fit(real.frame)
+    stability = bootstrap_stability(real.frame, model.labels_, 5, seed=0)
+
+    assert untrue_names(model, real.frame, model.labels_) == {}
+    assert stability.mean >= 0.94
+    assert stability.low >= 0.87
+    assert min(stability.jaccard.values()) >= 0.90
+    assert model.labels_.value_counts(normalize=True).min() >= 0.09
+    assert seed_agreement(real.frame, 5, range(20)) >= 0.997
+
+
+@pytest.mark.parametrize("factor", [10, 100])
+def test_the_currency_moves_nobody(real: CustomerFeatures, factor: int) -> None:
+    model = SegmentModel().fit(real.frame)
+    other = changed(real, monetary=real.snapshot()["monetary"] * factor)
+    again = SegmentModel().fit(other)
+
+    pd.testing.assert_series_equal(again.labels_, model.labels_)
+    assert untrue_names(again, other, again.labels_) == {}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_names_are_true_of_300_customers(real_data: Path, seed: int) -> None:
+    assert untrue(real_customers(real_data).frame.sample(300, random_state=seed)) == {}
+
+
+def test_the_names_are_true_of_the_generated_shop(made: CustomerFeatures) -> None:
+    assert untrue(made.frame) == {}
+    assert untrue(changed(made, monetary=made.snapshot()["monetary"] * 100)) == {}
+
+
+def test_an_as_of_date_ten_years_late_is_found_out(made: CustomerFeatures) -> None:
+    late = changed(made, recency_days=made.snapshot()["recency_days"] + 3652)
+
+    assert "Champions (VIPs)" in untrue(late)
+
+
+def test_the_names_are_true_of_a_shop_of_three_years(made: CustomerFeatures) -> None:
+    assert untrue(years_of(made, 3)) == {}
+
+
+def test_the_generated_shop_buys_on_as_many_days_as_the_real_one(
+    made: CustomerFeatures, real_data: Path
 ) -> None:
-    assert summary["customers"].sum() == len(features.frame) == 1468
-    assert summary["customer_share"].min() >= 0.05
+    def facts(frame: pd.DataFrame) -> tuple[float, float, float]:
+        repeat = frame[frame["purchase_days"] > 1]
+        gaps = repeat["buying_span_days"] / (repeat["purchase_days"] - 1)
+        return float((frame["purchase_days"] == 1).mean()), frame["purchase_days"].mean(), gaps.mean()
 
-
-def test_the_names_are_true(summary: pd.DataFrame) -> None:
-    assert untrue_names(summary) == []
-    assert summary["frequency"].idxmax() == summary["monetary"].idxmax() == CHAMPIONS
-    assert summary["recency_days"].idxmax() == AT_RISK
-    assert summary["frequency"].idxmin() == summary["monetary"].idxmin() == OCCASIONAL
-    assert summary["average_order_value"].idxmax() == BIG_SPENDERS
-    assert summary["recency_days"].nsmallest(2).index.tolist() == [LOYAL, CHAMPIONS]
-    order_values = summary["average_order_value"].drop(BIG_SPENDERS)
-    assert summary.loc[BIG_SPENDERS, "average_order_value"] > 1.5 * order_values.max()
-
-
-def test_resampled_customers_give_the_same_segments(features: CustomerFeatures, model: SegmentModel) -> None:
-    stability = bootstrap_stability(features.frame, model.labels_, 5, seed=0)
-
-    assert stability.refits == 50
-    assert stability.mean >= 0.88
-    assert stability.worst >= 0.75
-
-
-def test_twenty_seeds_give_the_same_segments(features: CustomerFeatures) -> None:
-    assert seed_agreement(features.frame, 5, range(20)) >= 0.99
+    one_time, days, gap = facts(made.frame)
+    real_one_time, real_days, real_gap = facts(real_customers(real_data).frame)
+    assert one_time == pytest.approx(real_one_time, abs=0.08)
+    assert days == pytest.approx(real_days, rel=0.1)
+    assert gap == pytest.approx(real_gap, rel=0.1)

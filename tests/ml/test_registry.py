@@ -23,6 +23,7 @@ def add(registry: Registry, decision: Decision = "accepted", content: bytes = b"
         fingerprint=FINGERPRINT,
         decision=decision,
         findings=findings,
+        failed=("silhouette_gain",) if findings else (),
         dry_run=False,
     )
     return version
@@ -145,16 +146,20 @@ def test_a_training_does_not_replace_a_version_it_was_not_compared_with(registry
     assert in_use(registry) == second
 
 
-def test_a_rejected_version_is_kept_and_promoted_by_force_only(registry: Registry) -> None:
+def test_a_rejected_version_is_kept_and_promoted_by_overriding_its_check_only(registry: Registry) -> None:
     version = add(registry, "rejected")
 
     with pytest.raises(RegistryError, match=r"was rejected: silhouette is 0\.1, must be at least 0\.2\."):
         registry.promote(version)
     assert registry.current() is None
 
-    current: Current = registry.promote(version, force=True)
+    with pytest.raises(RegistryError, match="was rejected"):
+        registry.promote(version, override=["seed_agreement"])
+    current: Current = registry.promote(version, override=["silhouette_gain"], by="ada")
 
     assert current.forced
+    assert (current.override, current.by) == (("silhouette_gain",), "ada")
+    assert registry.current() == current
     assert registry.get(version).decision == "rejected"
 
 
@@ -165,6 +170,29 @@ def test_a_version_that_was_changed_is_not_promoted(tmp_path: Path) -> None:
 
     with pytest.raises(RegistryError, match=r"model\.json .* was changed after the training"):
         registry.promote(version)
+
+
+def test_a_rollback_to_a_version_that_was_changed_is_refused(tmp_path: Path) -> None:
+    registry = Registry(tmp_path)
+    first, second = add(registry), add(registry)
+    registry.promote(first)
+    registry.promote(second)
+    (tmp_path / "versions" / first / "model.json").write_text("{} ")
+
+    with pytest.raises(RegistryError, match="was changed after the training"):
+        registry.rollback()
+    assert in_use(registry) == second
+
+
+@pytest.mark.parametrize("manifest", ["", "[]", "{}", '{"version": 1}'])
+def test_one_odd_manifest_does_not_hide_the_others(tmp_path: Path, manifest: str) -> None:
+    registry = Registry(tmp_path)
+    odd, good = add(registry), add(registry)
+    (tmp_path / "versions" / odd / "version.json").write_text(manifest)
+
+    assert [one.version for one in registry.versions()] == [good]
+    [sentence] = registry.damaged()
+    assert odd in sentence
 
 
 def test_a_version_is_written_once(registry: Registry) -> None:
@@ -201,7 +229,7 @@ def test_the_commands_list_promote_and_roll_back(tmp_path: Path) -> None:
     assert run("promote", first).stdout == f"Current version: {first}\n"
     refused = run("promote", second)
     assert (refused.exit_code, "was rejected" in refused.stdout) == (1, True)
-    assert run("promote", second, "--force").exit_code == 0
+    assert run("promote", second, "--override", "silhouette_gain").exit_code == 0
     assert re.search(rf"current +{second} +rejected", run("list").stdout)
     assert run("rollback").stdout == f"Current version: {first}\n"
     assert json.loads((tmp_path / "current.json").read_text())["version"] == first

@@ -34,10 +34,10 @@ def test_every_archetype_is_found_and_its_name_is_true(
     summary = summarize_segments(model, features.frame, model.labels_)
 
     assert model.segments_ == NAMES
-    assert untrue_names(summary) == []
-    assert summary.loc[0, "average_order_value"] == pytest.approx(400, rel=0.1)
+    assert untrue_names(model, features.frame, model.labels_) == {}
+    assert summary.loc[0, "purchase_day_value"] == pytest.approx(2_650, rel=0.1)
     assert summary.loc[1, "recency_days"] == pytest.approx(275, rel=0.1)
-    assert summary.loc[3, "frequency"] == pytest.approx(46, rel=0.1)
+    assert summary.loc[3, "purchase_days"] == pytest.approx(9, rel=0.1)
 
 
 def test_the_order_of_the_rows_changes_nothing(model: SegmentModel) -> None:
@@ -103,8 +103,10 @@ def test_standardised_features_have_mean_0_and_the_deviation_of_their_weight(
 
     assert standardised.shape == (600, 4)
     assert standardised.mean(axis=0) == pytest.approx([0, 0, 0, 0], abs=0.01)
-    assert standardised.std(axis=0) == pytest.approx([1, 1, 1.5, 1], abs=0.01)
-    assert np.abs(standardised).max(axis=0).max() == 3 * 1.5  # capped at three deviations, then weighted
+    repeat = features.frame["is_repeat"] > 0
+    assert (standardised[~repeat, 0] == 0).all()  # who bought once has no silence: at the mean
+    assert standardised[repeat, 0].std() == pytest.approx(1.3, abs=0.01)
+    assert standardised[:, 1:].std(axis=0) == pytest.approx([0.35, 0.5, 0.65], abs=0.01)
 
 
 def test_segments_belong_to_the_nearest_centroid(features: CustomerFeatures, model: SegmentModel) -> None:
@@ -164,12 +166,12 @@ def test_too_few_customers_are_refused(customers: int) -> None:
 def test_a_constant_feature_is_refused() -> None:
     frame = check_features(made_up_customers().assign(recency_days=7), "constant").frame
 
-    with pytest.raises(SegmentationError, match=r"^recency_days is 7 for all 600 customers"):
+    with pytest.raises(SegmentationError, match=r"^silence_days is 7 for all 390 customers"):
         SegmentModel().fit(frame)
 
 
 def test_customers_who_are_all_alike_but_for_a_few_kinds_are_refused() -> None:
-    kinds = made_up_customers().head(3)
+    kinds = made_up_customers().drop_duplicates("purchase_days").head(3)
     frame = pd.concat([kinds] * 40).assign(customer_id=np.arange(120))
 
     with pytest.raises(SegmentationError, match="3 different customers cannot make 5 segments"):
@@ -183,6 +185,7 @@ def test_one_giant_customer_moves_nobody_else(features: CustomerFeatures, model:
                 "customer_id": 1,
                 "recency_days": 0,
                 "frequency": 100_000,
+                "purchase_days": 3_000,
                 "monetary": 1e10,
                 "buying_span_days": 3650,
             }
@@ -204,6 +207,7 @@ def test_new_customers_are_assigned_without_a_training(model: SegmentModel) -> N
                     "customer_id": 7,
                     "recency_days": 20,
                     "frequency": 60,
+                    "purchase_days": 9,
                     "monetary": 9000,
                     "buying_span_days": 200,
                 }

@@ -22,7 +22,7 @@ def test_the_command_prints_the_segments_and_fails_with_figures_and_limits(tmp_p
     features = tmp_path / "features.csv"
     made_up_customers(120).to_csv(features, index=False)
 
-    rejected = run_command(tmp_path, "--features", str(features), ML_MIN_SILHOUETTE="0.99")
+    rejected = run_command(tmp_path, "--features", str(features), ML_MIN_SILHOUETTE_GAIN="0.99")
 
     assert rejected.returncode == 1, rejected.stderr
     assert "Champions (VIPs)" in rejected.stdout

@@ -15,7 +15,7 @@ from ml.segmentation import SegmentationError
 from ml.training import Training, train
 from tests.ml.customers import made_up_customers
 
-STRICT = GateSettings(min_silhouette=0.99)
+STRICT = GateSettings(min_silhouette_gain=0.99)
 
 
 @pytest.fixture(autouse=True)
@@ -76,15 +76,16 @@ def test_a_version_holds_all_that_is_needed_to_use_and_to_judge_it(
 def test_a_retraining_reports_who_moved(features: CustomerFeatures, registry: Registry) -> None:
     first = train(features, registry)
     lapsed = made_up_customers(300)
-    lapsed.loc[lapsed["frequency"] > 30, "recency_days"] = 300
-    lapsed.loc[lapsed["frequency"] > 30, ["frequency", "buying_span_days"]] = [10, 0]
+    lapsed.loc[lapsed["purchase_days"] == 3, "recency_days"] = 300
 
-    second = train(check_features(lapsed, "lapsed"), registry, force=True)
+    second = train(check_features(lapsed, "lapsed"), registry, dry_run=True)
 
     record = metrics(registry, second)["migrations"]
     assert isinstance(record, dict)
     assert record["customers_in_both"] == 300
     assert 0.05 < record["share"] < 1
+    assert record["share"] == pytest.approx(record["behaviour_share"] + record["model_share"])
+    assert record["behaviour_share"] > record["model_share"]
     assert json.loads(registry.read(second.version.version, "parameters.json"))["compared_with"] == (
         first.version.version
     )
@@ -115,8 +116,12 @@ def test_a_rejected_version_is_kept_and_the_old_one_stays(
     assert "must be at least 0.99" in kept.findings[0]
 
 
-def test_force_promotes_and_is_recorded(features: CustomerFeatures, registry: Registry) -> None:
-    training = train(features, registry, limits=STRICT, force=True)
+def test_an_override_of_what_failed_promotes_and_is_recorded(
+    features: CustomerFeatures, registry: Registry
+) -> None:
+    other = train(features, registry, limits=STRICT, override=["mean_stability"])
+    assert other.version.decision == "rejected"
+    training = train(features, registry, limits=STRICT, override=["silhouette_gain"])
 
     pointer = registry.current()
     assert pointer is not None
@@ -151,6 +156,28 @@ def test_a_training_that_was_overtaken_promotes_nothing(
         train(features, registry)
 
     assert current(registry) == overtaking[0].version.version
+
+
+def test_a_version_can_be_trained_again_from_the_registry_alone(
+    features: CustomerFeatures, registry: Registry
+) -> None:
+    version = train(features, registry).version.version
+
+    again = train(registry.features(version), registry)
+
+    assert registry.read(again.version.version, "model.json") == registry.read(version, "model.json")
+    assert again.version.fingerprint == features.fingerprint()
+
+
+def test_a_model_that_sees_the_same_customers_differently_is_rejected(
+    features: CustomerFeatures, registry: Registry
+) -> None:
+    train(features, registry)
+
+    other = train(features, registry, k=3)
+
+    assert "disagreement" in other.gate.failed
+    assert other.version.decision == "rejected"
 
 
 def test_customers_that_cannot_be_segmented_write_nothing(registry: Registry) -> None:

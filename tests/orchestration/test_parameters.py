@@ -17,7 +17,7 @@ from include.orchestration.parameters import (
 )
 from include.warehouse.duckdb import DuckDBWarehouse
 
-KNOWN = {"start_date": None, "end_date": None, "full_refresh": False, "dry_run": False, "force": False}
+KNOWN = {"start_date": None, "end_date": None, "full_refresh": False, "dry_run": False, "ask": False}
 
 
 def run_with(**given: Any) -> Any:
@@ -38,7 +38,7 @@ def run_with(**given: Any) -> Any:
             "must lie after start_date",
         ),
         ({"full_refresh": True, "start_date": "2019-02-01"}, "give no start_date"),
-        ({"dry_run": True, "force": True}, "give one of them"),
+        ({"dry_run": True, "ask": True}, "give one of them"),
     ],
 )
 def test_what_makes_no_sense_is_refused(given: dict[str, Any], said: str) -> None:
