@@ -140,7 +140,7 @@ ARCHETYPES = (
 def profile(customers: pd.DataFrame, ids: "pd.Series[int]") -> tuple[pd.DataFrame, "pd.Series[float]"]:
     """Return the figures of claims: one row per segment, by its id, and the shop's own row.
 
-    `customers` is the frame of CustomerFeatures, `ids` has a segment (or cluster) for each of them. Columns:
+    `customers` is the frame of CustomerFeatures, `ids` has each one's segment (or cluster). Columns:
     FIGURES, medians of purchase_days and recency_days, and the shares of customers who are repeat buyers,
     good (repeat buyers, or above the mean revenue) and silent for more than twice the longer of their own and the
     shop's usual gap (usual_gap_days: the mean over repeat buyers).

@@ -11,6 +11,7 @@ from sklearn.cluster import KMeans
 
 from include.settings import DBT_PROJECT_DIR, PROJECT_ROOT
 from ml.features import check_features
+from ml.gate import CHECKS
 from ml.registry import Registry
 from ml.segmentation import DEFAULT_K, N_INIT, SegmentModel
 from ml.training import train
@@ -25,6 +26,7 @@ GATE_STEPS = ("bootstrap", "seeds", "silhouette", "choice of k")
 TRAIN_AND_RESEED = """
 from include.warehouse import get_warehouse
 from ml.features import load_features
+from ml.gate import CHECKS
 from ml.registry import open_registry
 from ml.reseed import reseed
 from ml.training import train

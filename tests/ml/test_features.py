@@ -219,9 +219,9 @@ HEADER = b"customer_id,recency_days,frequency,purchase_days,monetary,buying_span
     ("name", "content", "message"),
     [
         ("features.csv", HEADER, "has a header but no rows"),
-        ("features.csv", HEADER + b"1,2,3,4,5,6\n", "Expected 5 fields in line 2, saw 6"),
-        ("features.csv", HEADER + b"1,2,3\n", "monetary has no value for customer 1 in row 1"),
-        ("features.csv", HEADER.replace(b",", b";") + b"1;2;3;4;5\n", "lacks the columns customer_id"),
+        ("features.csv", HEADER + b"1,2,3,4,5,6,7\n", "Expected 6 fields in line 2, saw 7"),
+        ("features.csv", HEADER + b"1,2,3\n", "purchase_days has no value for customer 1 in row 1"),
+        ("features.csv", HEADER.replace(b",", b";") + b"1;2;3;4;5;6\n", "lacks the columns customer_id"),
         ("features.xlsx", b"", "ends in .csv or .parquet"),
         ("features.csv", b"", "cannot be read"),
         ("features.parquet", b"no parquet", "cannot be read"),

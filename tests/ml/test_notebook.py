@@ -24,7 +24,7 @@ def notebook() -> Any:
 def warehouse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A warehouse with the two tables that the notebook reads, found as a user's shell finds it."""
     path = tmp_path / "warehouse.duckdb"
-    customers = made_up_customers()
+    customers = made_up_customers().assign(as_of_date="2019-12-31")
     with duckdb.connect(str(path)) as connection:
         connection.register("customers", customers)
         connection.execute("create schema staging; create schema analytics")

@@ -29,7 +29,7 @@ def run_with(**given: Any) -> Any:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"start_dat": "2019-01-01"}, "The DAG has no parameter 'start_dat'; it has dry_run, end_date"),
+        ({"start_dat": "2019-01-01"}, "The DAG has no parameter 'start_dat'; it has ask, dry_run, end_date"),
         ({"start_date": "2019-02-01", "end_date": "2019-01-01"}, r"must lie after start_date \(2019-02-01\)"),
         ({"start_date": "2019-02-01", "end_date": "2019-02-01"}, "must lie after start_date"),
         # The same moment, written in two zones.
