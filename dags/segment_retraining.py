@@ -2,15 +2,15 @@
 ### Segment retraining
 
 Scores every customer with the model in use in each run, and refits the model when that is due.
+Runs when `fct_sales` is updated, weekly, and by hand. Every task can be cleared.
 
 1. **features** up to the as-of date; **due**: by hand, a month after the last version, or on drift.
-2. **fit**: a version, into the registry; **gate**: one that fails is kept, not used. **ask** waits for a
-   person's yes, if the parameter says so. **register**, **reseed**: the model and its segments are in use.
+2. **fit** a version; **gate**: one that fails is kept, not used; **ask** waits for a person's yes, if the
+   parameter says so; **register**, **reseed**: the model and its segments are in use.
 3. **segment_marts**, **publish**: scores and marts, whatever came of 2; **outcome** fails if 2 failed.
-
-Runs when `fct_sales` is updated, weekly, and by hand. Every task can be cleared.
 """
 
+import importlib
 from typing import Any
 
 from airflow.providers.standard.operators.empty import EmptyOperator
@@ -38,9 +38,7 @@ from include.settings import get_settings
 )
 def segment_retraining() -> None:
     def do(step: str, *args: Any) -> Any:
-        from ml import retraining
-
-        return getattr(retraining, step)(*args)
+        return getattr(importlib.import_module("ml.retraining"), step)(*args)
 
     @task.short_circuit(pool="warehouse", ignore_downstream_trigger_rules=False)
     def due(**context: Any) -> Any:
@@ -67,8 +65,8 @@ def segment_retraining() -> None:
     score = EmptyOperator(task_id="score", trigger_rule="all_done_min_one_success")
     publish = EmptyOperator(task_id="publish", outlets=[Asset("fct_customer_segments")])
     outcome = EmptyOperator(task_id="outcome", trigger_rule="none_failed")
-    body = "{{ ti.xcom_pull(task_ids='gate', key='findings') }}"
-    ask = ApprovalOperator(task_id="ask", subject="Use a model that failed the gate?", body=body)
+    found = "{{ ti.xcom_pull(task_ids='gate', key='findings') }}"
+    ask = ApprovalOperator(task_id="ask", subject="Use a model that failed the gate?", body=found)
     features = dbt_task_group("features", select=["int_customer_features"], dbt_vars=AS_OF_VARS)
     marts = dbt_task_group("segment_marts", after=score, select=["tag:segment_marts"], dbt_vars=AS_OF_VARS)
     version: Any = fit()

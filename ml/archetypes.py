@@ -142,8 +142,8 @@ def profile(customers: pd.DataFrame, ids: "pd.Series[int]") -> tuple[pd.DataFram
 
     `customers` is the frame of CustomerFeatures, `ids` has each one's segment (or cluster). Columns:
     FIGURES, medians of purchase_days and recency_days, and the shares of customers who are repeat buyers,
-    good (repeat buyers, or above the mean revenue) and silent for more than twice the longer of their own and the
-    shop's usual gap (usual_gap_days: the mean over repeat buyers).
+    good (repeat buyers, or above the mean revenue) and silent for more than twice the longer of their own
+    and the shop's usual gap (usual_gap_days: the mean over repeat buyers).
     """
     repeat = customers["is_repeat"] > 0
     gaps = customers["buying_span_days"] / (customers["purchase_days"] - 1).where(repeat)
