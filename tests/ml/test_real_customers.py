@@ -31,7 +31,7 @@ def untrue(frame: pd.DataFrame) -> dict[str, str]:
     return untrue_names(model, frame, model.labels_)
 
 
-def changed(features: CustomerFeatures, **columns: object) -> pd.DataFrame:
+def changed(features: CustomerFeatures, **columns: "pd.Series[float]") -> pd.DataFrame:
     table = features.snapshot().assign(**columns)
     return check_features(table, "changed").frame
 
