@@ -80,7 +80,8 @@ measured as (
         -- Half away from zero, in whole cents: a decimal quotient would be floating point in DuckDB.
         cast(
             {{ integer_quotient(
-                'cast(order_behaviour.monetary * 200 as bigint) + order_behaviour.frequency', 'order_behaviour.frequency * 2'
+                'cast(order_behaviour.monetary * 200 as bigint) + order_behaviour.frequency',
+                'order_behaviour.frequency * 2'
             ) }} * 0.01 as decimal(18, 2)
         ) as average_order_value,
         cast(order_behaviour.discount_amount / nullif(order_behaviour.gross_sales_amount, 0) as decimal(9, 4))

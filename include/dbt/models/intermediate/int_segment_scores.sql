@@ -2,8 +2,8 @@
 {%- set features = segment_features() -%}
 {%- set roles = ['in_use', 'before'] -%}
 {%- set slots = range(10) -%}
-{%- set far = 'cast(1e300 as double precision)' -%}
-
+{%- set far = 'cast(1e300 as double precision)' %}
+-- noqa: disable=LT02,LT05
 with
 
 model as (
