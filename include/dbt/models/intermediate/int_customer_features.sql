@@ -72,7 +72,8 @@ measured as (
         as_of.as_of_date,
         order_behaviour.first_order_date,
         order_behaviour.last_order_date,
-        cast({{ dbt.datediff('order_behaviour.last_order_date', 'as_of.as_of_date', 'day') }} as bigint) as recency_days,
+        cast({{ dbt.datediff('order_behaviour.last_order_date', 'as_of.as_of_date', 'day') }} as bigint)
+            as recency_days,
         cast(coalesce(order_behaviour.frequency, 0) as bigint) as frequency,
         cast(coalesce(order_behaviour.monetary, 0) as decimal(18, 2)) as monetary,
         cast({{ dbt.datediff('order_behaviour.first_order_date', 'order_behaviour.last_order_date', 'day') }} as bigint)

@@ -5,7 +5,7 @@ versions as (
 
     select model_version from {{ ref('customer_segments') }}
 
-    union
+    union distinct
 
     select model_version from {{ ref('segment_model') }}
     where model_role = 'in_use'
