@@ -1,7 +1,7 @@
 """From whatever the shop delivers (CSV, gzip, XLSX, XLSX named .csv) to a plain UTF-8 CSV file.
 
 An ordinary CSV file goes to the warehouse's own reader as it is. Everything else (a workbook, other
-delimiters, blank rows, unusual line ends, and what that reader refuses) is read row by row and written anew,
+delimiters, blank rows, unusual line ends, and what that reader refuses) is read row by row and rewritten,
 with the number of each row in its file.
 """
 
@@ -82,7 +82,7 @@ class SourceFile:
             raise IngestionError(f"{self.name} changed while it was read; nothing of it was loaded.")
 
     def row_by_row(self) -> "SourceFile":
-        """Return the same file with its rows checked and written anew, for one that a reader refuses.
+        """Return the same file with its rows checked and rewritten, for one that a reader refuses.
 
         Raises IngestionError, naming the line, where the file is at fault and not the reader.
         """
