@@ -128,7 +128,7 @@ class AirflowImage:
             capture_output=True,
             text=True,
             check=False,
-            timeout=120,
+            timeout=500,
         )
 
     def install(self) -> subprocess.CompletedProcess[str]:
