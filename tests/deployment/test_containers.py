@@ -8,6 +8,7 @@ import re
 import shlex
 import stat
 import subprocess
+import sys
 import threading
 import tomllib
 from collections.abc import Iterator
@@ -24,7 +25,7 @@ from airflow.providers.celery.get_provider_info import get_provider_info as cele
 from packaging.specifiers import SpecifierSet
 from pydantic_settings import BaseSettings
 
-from include.container_secrets import EXECUTOR, OF_SCALE, SECRETS
+from include.container_secrets import EXECUTOR, OF_SCALE, SECRETS, WAREHOUSE, filled_in
 from include.settings import Settings
 from ml.gate import GateSettings
 from standalone import manifest, stack
@@ -37,6 +38,7 @@ from tests.deployment.compose import TEXT as COMPOSE_TEXT
 from tests.deployment.tools import ROOT, SEARCH_PATH, run
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
+EXAMPLE = (ROOT / ".env.example").read_text()
 WORKERS_DOCKERFILE = (ROOT / "streaming_workers/Dockerfile").read_text()
 PRELOADING = [
     "python",
@@ -55,6 +57,7 @@ ALWAYS = {
     "kafka-init",
     "consumer",
 }
+SIMULATOR = {"simulator-check", "simulator", "producer"}
 SCALE = {"scale-check", "redis", "airflow-worker"}
 MONITORING = {"prometheus", "grafana"}
 # What compose itself reads.
@@ -73,9 +76,9 @@ def services() -> dict[str, Any]:
     ("profiles", "others"),
     [
         ("", set()),
-        ("simulator", {"simulator", "producer"}),
+        ("simulator", SIMULATOR),
         ("live", {"producer-live"}),
-        ("simulator,scale", {"simulator", "producer", *SCALE}),
+        ("simulator,scale", {*SIMULATOR, *SCALE}),
         ("live,scale", {"producer-live", *SCALE}),
         ("monitoring", MONITORING),
     ],
@@ -87,7 +90,7 @@ def test_a_profile_adds_its_services(profiles: str, others: set[str]) -> None:
 def test_nothing_starts_before_what_it_needs(services: dict[str, Any]) -> None:
     """The secrets come first, and each service waits for those whose address it is given."""
     waits = {name: all_dependencies(services, name) for name in services}
-    checks = {"secrets-check", "scale-check"}
+    checks = {"secrets-check", "scale-check", "simulator-check"}
     assert {name for name, found in waits.items() if not found & checks} == checks
     addresses = {"postgres:5432", "redis:6379", "kafka:9092", "simulator:8094", "api-server:8080"}
     for name in ("producer", "producer-live", "consumer", "airflow-worker"):
@@ -122,15 +125,33 @@ def test_compose_refuses_to_start_without_a_secret(missing: str, *, is_set: bool
 
 
 def test_the_secrets_are_judged_before_the_start(services: dict[str, Any]) -> None:
-    for name, options in (("secrets-check", []), ("scale-check", ["--scale"])):
+    checks = {"secrets-check": [], "scale-check": ["--scale"], "simulator-check": ["--simulator"]}
+    for name, options in checks.items():
         service = services[name]
         assert service["command"] == ["python", "-m", "include.container_secrets", "check", *options]
-        assert set(service["environment"]) == {*SECRETS, EXECUTOR}
+        assert set(service["environment"]) == {*SECRETS, EXECUTOR, WAREHOUSE}
         assert service["network_mode"] == "none"
 
 
+def test_made_up_feeds_do_not_reach_snowflake(services: dict[str, Any]) -> None:
+    """The producer of the profile waits for a check that refuses, whoever named the profile how."""
+    assert "simulator-check" in all_dependencies(services, "producer")
+    assert "simulator-check" not in all_dependencies(services, "producer-live")
+    env = {**FILLED_IN, "COMPOSE_PROFILES": "simulator", "WAREHOUSE": "snowflake"}
+    service = json.loads(config(env).stdout)["services"]["simulator-check"]
+    secrets = dict(line.split("=", 1) for line in filled_in(EXAMPLE).splitlines() if line[:1].isupper())
+    python, *words = service["command"]
+    assert python == "python"
+    for warehouse, exit_code in (("snowflake", 1), ("duckdb", 0)):
+        given = {**secrets, "WAREHOUSE": warehouse}
+        done = run(sys.executable, *words, env=given)
+        assert done.returncode == exit_code, done.stderr
+        assert ("would write made-up prices and news to Snowflake" in done.stderr) is bool(exit_code)
+    assert service["environment"]["WAREHOUSE"] == "snowflake"
+
+
 def test_env_example_names_every_variable_and_fills_in_no_secret() -> None:
-    example = (ROOT / ".env.example").read_text()
+    example = EXAMPLE
     values = dict(re.findall(r"^#?([A-Z_]+)=(.*)$", example, re.MULTILINE))
     interpolated = set(re.findall(r"environment: ([A-Z_]+)\}", COMPOSE_TEXT))
     interpolated |= set(re.findall(r"(?<!\$)\$\{([A-Z_]+)", COMPOSE_TEXT))
@@ -279,7 +300,7 @@ def test_only_the_services_that_check_a_login_see_its_password(services: dict[st
     with_file = {
         name for name, s in services.items() if "airflow-auth" in [v["source"] for v in s.get("volumes", [])]
     }
-    assert with_env == {"secrets-check", "scale-check"}  # which have no network
+    assert with_env == {"secrets-check", "scale-check", "simulator-check"}  # which have no network
     assert with_secret == {"airflow-init"}
     assert with_file == {"airflow-init", "api-server"}
 
