@@ -59,6 +59,7 @@ ALWAYS = {
 }
 SIMULATOR = {"simulator-check", "simulator", "producer"}
 SCALE = {"scale-check", "redis", "airflow-worker"}
+BACKUPS = {"backup", "backup-database"}
 MONITORING = {"prometheus", "grafana"}
 # What compose itself reads.
 OF_COMPOSE = {"COMPOSE_PROFILES"}
@@ -69,7 +70,7 @@ OF_THE_LOCAL_STACK = {"AIRFLOW_PORT", "KAFKA_PORT", "SIMULATOR_PORT", "FEEDS", "
 @pytest.fixture(scope="module")
 def services() -> dict[str, Any]:
     """Every service of the file, whatever its profile."""
-    return services_of("simulator,live,scale,monitoring")
+    return services_of("simulator,live,scale,backups,monitoring")
 
 
 @pytest.mark.parametrize(
@@ -80,6 +81,7 @@ def services() -> dict[str, Any]:
         ("live", {"producer-live"}),
         ("simulator,scale", {*SIMULATOR, *SCALE}),
         ("live,scale", {"producer-live", *SCALE}),
+        ("backups", BACKUPS),
         ("monitoring", MONITORING),
     ],
 )
@@ -229,7 +231,7 @@ def test_a_service_is_in_the_networks_of_what_it_talks_to_and_no_others(services
     components = {"api-server", "scheduler", "dag-processor", "triggerer", "airflow-worker"}
     members = {
         "airflow": {*components, "prometheus"},
-        "database": {"postgres", "airflow-init", *components},
+        "database": {"postgres", "airflow-init", "backup-database", *components},
         "queue": {"redis", "scheduler", "airflow-worker"},
         "broker": {"kafka", "producer", "producer-live", "consumer", "scheduler", "airflow-worker"},
         "feeds": {"simulator", "producer", "producer-live"},
@@ -314,7 +316,7 @@ def test_a_secret_of_airflow_is_a_file_where_it_is_needed_and_nowhere_else(servi
     """No variable holds one, so no log, child process or `docker inspect` of a component shows it."""
     database = {"airflow-init", "api-server", "scheduler", "dag-processor", "triggerer"}
     needed = {
-        "postgres_password": {"postgres", "airflow-worker", *database},
+        "postgres_password": {"postgres", "airflow-worker", "backup-database", *database},
         "airflow_fernet_key": database,
         "airflow_jwt_secret": {"api-server", "scheduler"},
         "airflow_api_secret_key": {"api-server"},
