@@ -225,8 +225,8 @@ soak: setup kafka  ## Random faults for hours: no message lost [FAULTS=1000] [SE
 	@$(BIN)/python -m tests.e2e.streaming_faults.soak $(if $(FAULTS),--faults $(FAULTS)) $(if $(SEED),--seed $(SEED))
 
 PIN := $(BIN)/uv pip compile --quiet --universal --no-header --no-emit-index-url --generate-hashes
-lock: $(VENV)/.installed  ## Pin the dependencies of pyproject.toml in the requirements files [EXTRAS=s3]
-	@$(PIN) pyproject.toml $(if $(EXTRAS),--extra $(EXTRAS)) -o requirements.txt
+lock: $(VENV)/.installed  ## Pin the dependencies of pyproject.toml in the requirements files [EXTRAS="s3 users"]
+	@$(PIN) pyproject.toml $(EXTRAS:%=--extra %) -o requirements.txt
 	@$(PIN) --group dev -c requirements.txt -o requirements-dev.txt
 	@$(PIN) --group workers -c requirements.txt -o streaming_workers/requirements.txt
 	@$(PIN) --no-annotate - -o requirements-uv.txt <<< "uv==$(UV_VERSION)"

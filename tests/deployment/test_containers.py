@@ -22,6 +22,7 @@ import yaml
 from airflow.cli.cli_parser import get_parser
 from airflow.configuration import conf
 from airflow.providers.celery.get_provider_info import get_provider_info as celery_info
+from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from pydantic_settings import BaseSettings
 
@@ -70,7 +71,7 @@ OF_THE_LOCAL_STACK = {"AIRFLOW_PORT", "KAFKA_PORT", "SIMULATOR_PORT", "FEEDS", "
 @pytest.fixture(scope="module")
 def services() -> dict[str, Any]:
     """Every service of the file, whatever its profile."""
-    return services_of("simulator,live,scale,backups,monitoring")
+    return services_of("simulator,live,scale,backups,users,monitoring")
 
 
 @pytest.mark.parametrize(
@@ -82,6 +83,7 @@ def services() -> dict[str, Any]:
         ("simulator,scale", {*SIMULATOR, *SCALE}),
         ("live,scale", {"producer-live", *SCALE}),
         ("backups", BACKUPS),
+        ("users", {"users-init"}),
         ("monitoring", MONITORING),
     ],
 )
@@ -133,6 +135,53 @@ def test_the_secrets_are_judged_before_the_start(services: dict[str, Any]) -> No
         assert service["command"] == ["python", "-m", "include.container_secrets", "check", *options]
         assert set(service["environment"]) == {*SECRETS, EXECUTOR, WAREHOUSE}
         assert service["network_mode"] == "none"
+
+
+def test_several_people_have_an_auth_manager_that_the_lock_can_hold(services: dict[str, Any]) -> None:
+    """The simple one is the default; the other's provider is an extra, its first user comes from .env."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert [Requirement(one).name for one in extras["users"]] == ["apache-airflow-providers-fab"]
+    pin = run("make", "--dry-run", "lock", "EXTRAS=s3 users").stdout
+    assert "pyproject.toml --extra s3 --extra users -o requirements.txt" in pin
+    name = "AIRFLOW__CORE__AUTH_MANAGER"
+    assert services["api-server"]["environment"][name].endswith(".SimpleAuthManager")
+    found = services_of_several()
+    for service in ("airflow-init", "users-init", "api-server", "scheduler"):
+        assert found[service]["environment"][name].endswith(".fab.auth_manager.fab_auth_manager.FabAuthManager")
+
+
+@pytest.mark.parametrize("has_manager", [True, False])
+def test_the_first_administrator_is_made_without_showing_the_password(
+    services: dict[str, Any], tmp_path: Path, *, has_manager: bool
+) -> None:
+    """The script of `users-init` before an `airflow` that notes what it is given."""
+    (tmp_path / "password").write_text("it is $ecret")
+    airflow = tmp_path / "airflow"
+    airflow.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/arguments; cat > {tmp_path}/input\n')
+    airflow.chmod(0o755)
+    service = services_of_several() if has_manager else services
+    shell, options, script = service["users-init"]["command"]
+    env = {
+        "PATH": f"{tmp_path}:{SEARCH_PATH}",
+        "ADMIN_PASSWORD_FILE": str(tmp_path / "password"),
+        "AIRFLOW__CORE__AUTH_MANAGER": service["users-init"]["environment"]["AIRFLOW__CORE__AUTH_MANAGER"],
+    }
+    done = run(shell, options, script.replace("$$", "$"), env=env)
+    if not has_manager:
+        assert done.returncode == 1
+        assert "the profile users needs AIRFLOW_AUTH_MANAGER" in done.stderr
+        return
+    assert done.returncode == 0, done.stderr
+    assert "users create --username admin --role Admin" in (tmp_path / "arguments").read_text()
+    assert "ecret" not in (tmp_path / "arguments").read_text()
+    assert (tmp_path / "input").read_text() == "it is $ecret\n" * 2
+
+
+def services_of_several() -> dict[str, Any]:
+    (manager,) = re.findall(r"^#AIRFLOW_AUTH_MANAGER=(\S+)$", EXAMPLE, re.MULTILINE)
+    given = {**FILLED_IN, "COMPOSE_PROFILES": "users", "AIRFLOW_AUTH_MANAGER": manager}
+    found: dict[str, Any] = json.loads(config(given).stdout)["services"]
+    return found
 
 
 def test_made_up_feeds_do_not_reach_snowflake(services: dict[str, Any]) -> None:
@@ -231,7 +280,7 @@ def test_a_service_is_in_the_networks_of_what_it_talks_to_and_no_others(services
     components = {"api-server", "scheduler", "dag-processor", "triggerer", "airflow-worker"}
     members = {
         "airflow": {*components, "prometheus"},
-        "database": {"postgres", "airflow-init", "backup-database", *components},
+        "database": {"postgres", "airflow-init", "users-init", "backup-database", *components},
         "queue": {"redis", "scheduler", "airflow-worker"},
         "broker": {"kafka", "producer", "producer-live", "consumer", "scheduler", "airflow-worker"},
         "feeds": {"simulator", "producer", "producer-live"},
@@ -303,7 +352,7 @@ def test_only_the_services_that_check_a_login_see_its_password(services: dict[st
         name for name, s in services.items() if "airflow-auth" in [v["source"] for v in s.get("volumes", [])]
     }
     assert with_env == {"secrets-check", "scale-check", "simulator-check"}  # which have no network
-    assert with_secret == {"airflow-init"}
+    assert with_secret == {"airflow-init", "users-init"}
     assert with_file == {"airflow-init", "api-server"}
 
 
@@ -314,7 +363,7 @@ def secrets_of(services: dict[str, Any]) -> dict[str, set[str]]:
 
 def test_a_secret_of_airflow_is_a_file_where_it_is_needed_and_nowhere_else(services: dict[str, Any]) -> None:
     """No variable holds one, so no log, child process or `docker inspect` of a component shows it."""
-    database = {"airflow-init", "api-server", "scheduler", "dag-processor", "triggerer"}
+    database = {"airflow-init", "users-init", "api-server", "scheduler", "dag-processor", "triggerer"}
     needed = {
         "postgres_password": {"postgres", "airflow-worker", "backup-database", *database},
         "airflow_fernet_key": database,
