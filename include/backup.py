@@ -272,7 +272,9 @@ def create_command() -> None:
 
 
 @app.command("every")
-def every_command(hours: Annotated[float, typer.Argument(help="Hours from one backup to the next.")] = 24) -> None:
+def every_command(
+    hours: Annotated[float, typer.Argument(help="Hours from one backup to the next.")] = 24,
+) -> None:
     """Make a backup whenever the newest is so old, for ever: compose's profile `backups`.
 
     What goes wrong is printed, and tried again after RETRY_SECONDS.
@@ -286,10 +288,16 @@ def every_command(hours: Annotated[float, typer.Argument(help="Hours from one ba
 
 
 @app.command("check")
-def check_command(hours: Annotated[float, typer.Argument(help="Most hours that it may be old.")] = 26) -> None:
+def check_command(
+    hours: Annotated[float, typer.Argument(help="Most hours that it may be old.")] = 26,
+) -> None:
     """End with 1 where the newest backup is older or there is none: a container's health."""
     if (seconds := age(get_settings())) > hours * 3600:
-        when = f"The newest backup is {seconds / 3600:.1f} hours old" if seconds < math.inf else "There is no backup"
+        when = (
+            f"The newest backup is {seconds / 3600:.1f} hours old"
+            if seconds < math.inf
+            else "There is no backup"
+        )
         typer.echo(f"{when} in {_root(get_settings())}.", err=True)
         raise typer.Exit(1)
 

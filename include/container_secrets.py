@@ -122,7 +122,9 @@ def filled_in(example: str) -> str:
 def check(
     *,
     scale: Annotated[bool, typer.Option("--scale", help="Ask for what Celery needs, too.")] = False,
-    simulator: Annotated[bool, typer.Option("--simulator", help="Refuse made-up feeds for Snowflake.")] = False,
+    simulator: Annotated[
+        bool, typer.Option("--simulator", help="Refuse made-up feeds for Snowflake.")
+    ] = False,
 ) -> None:
     """Exit with 1 and the reasons if the environment's secrets must not be used, or not with a profile."""
     if found := problems(os.environ, scale=scale, simulator=simulator):

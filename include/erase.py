@@ -270,7 +270,8 @@ def remains(settings: Settings) -> Iterator[str]:
 def _time_travel(session: Session, now: dt.datetime) -> Iterator[str]:
     """The longest of any table: schemas have retentions of their own, which the database's does not show."""
     [(days,)] = session.execute(
-        "select coalesce(max(retention_time), 0) from information_schema.tables where table_type = 'BASE TABLE'"
+        "select coalesce(max(retention_time), 0) from information_schema.tables"
+        " where table_type = 'BASE TABLE'"
     )
     ends = [f"{now + dt.timedelta(days=n):%Y-%m-%d}" for n in (int(days), int(days) + FAIL_SAFE_DAYS)]
     yield f"Snowflake: Time Travel until {ends[0]}, Fail-safe of permanent tables until {ends[1]}."

@@ -147,7 +147,9 @@ def test_several_people_have_an_auth_manager_that_the_lock_can_hold(services: di
     assert services["api-server"]["environment"][name].endswith(".SimpleAuthManager")
     found = services_of_several()
     for service in ("airflow-init", "users-init", "api-server", "scheduler"):
-        assert found[service]["environment"][name].endswith(".fab.auth_manager.fab_auth_manager.FabAuthManager")
+        assert found[service]["environment"][name].endswith(
+            ".fab.auth_manager.fab_auth_manager.FabAuthManager"
+        )
 
 
 @pytest.mark.parametrize("has_manager", [True, False])

@@ -100,7 +100,7 @@ def test_a_failed_build_leaves_no_variable_behind(tasks: dict[str, Any]) -> None
 
 @pytest.fixture
 def execute(tasks: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
-    """Do what Airflow does with a node's task: hook, then execute(); to run dbt for it is an error."""
+    """Give a function that does what Airflow does with a node's task; to run dbt in it is an error."""
 
     def run(task_id: str, status: str | None, try_number: int, producer: str) -> None:
         node = copy.copy(tasks[task_id])
@@ -125,7 +125,7 @@ def test_no_node_is_ever_built_by_its_own_task(
 ) -> None:
     """Its task has no slot of the pool, so dbt in it would write beside another run's build."""
     execute(node, "success", try_number, "success")
-    with pytest.raises(AirflowFailException, match="dbt says error of .*that task alone builds: clear it"):
+    with pytest.raises(AirflowFailException, match=r"dbt says error of .*that task alone builds: clear it"):
         execute(node, "error", try_number, "failed")
     for producer in ("failed", "skipped"):
         with pytest.raises(AirflowFailException, match="dbt ended without a word of"):

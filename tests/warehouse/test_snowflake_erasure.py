@@ -1,4 +1,4 @@
-"""An erasure on Snowflake's double, with the roles of the bootstrap: no table of the account knows the customer."""
+"""An erasure on Snowflake's double, with the bootstrap's roles: no table knows the customer."""
 
 import os
 import re
@@ -68,7 +68,8 @@ def all_values(double: SnowflakeDouble) -> dict[str, set[str]]:
             return list(connection.cursor().execute(sql).fetchall())
 
         for schema, table, column in query(
-            "select table_schema, table_name, column_name from marketing_insights_db.information_schema.columns"
+            "select table_schema, table_name, column_name"
+            " from marketing_insights_db.information_schema.columns"
             " where table_schema <> 'INFORMATION_SCHEMA'"
         ):
             values = query(f"select distinct {column}::varchar from marketing_insights_db.{schema}.{table}")
