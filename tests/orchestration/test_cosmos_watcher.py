@@ -109,7 +109,7 @@ def execute(tasks: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Callable[
         key = f"{node.model_unique_id.replace('.', '__')}_status"
         if "test" in task_id:
             key = key.replace("_status", "_tests_status")
-        xcom = status if "test" in task_id else {"status": status, "outlet_uris": []}
+        xcom: Any = status if "test" in task_id else {"status": status, "outlet_uris": []}
         ti = TaskInstance(try_number, {key: xcom} if status else {})
         context: Any = {"ti": ti, "task": node, "task_instance": ti, "run_id": "any"}
         node._pre_execute_hook(context)
