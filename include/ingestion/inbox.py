@@ -5,21 +5,27 @@ Nothing in it is left out in silence. A file is a part of a data set, or a known
 ledger with the reason.
 """
 
+import csv
+import io
 import re
+import zlib
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from airflow.sdk import ObjectStoragePath
 from fsspec.asyn import AsyncFileSystem, sync  # type: ignore[import-untyped]
 from fsspec.exceptions import FSTimeoutError  # type: ignore[import-untyped]
 
-from include.ingestion.datasets import Dataset, owner_of, resembled_by
+from include.ingestion.datasets import DATASETS, Dataset, owner_of, resembled_by
+from include.ingestion.delimited import DELIMITERS, UTF_16_32, is_filled
 from include.ingestion.errors import IngestionError, SourceUnavailableError
 from include.ingestion.origin import MARKER
+from include.ingestion.workbooks import open_workbook
 from include.settings import get_settings
 
 READABLE = {"csv", "txt", "tsv", "tab", "psv", "xlsx", "xlsm", "gz", "gzip"}
@@ -35,6 +41,8 @@ COMPANION = re.compile(
     re.IGNORECASE,
 )
 VERSION_KEYS = ("size", "ino", "mtime", "ETag", "etag", "md5Hash", "LastModified", "last_modified", "updated")
+
+PEEK_BYTES = 1 << 16
 
 Version = tuple[Any, ...]
 
@@ -118,7 +126,44 @@ def _judge(path: ObjectStoragePath, is_folder: bool) -> tuple[Dataset | None, st
         return None if is_empty else owner, "is a folder; deliver its files beside the others"
     if owner is None and endings <= READABLE | ARCHIVES | UPLOADS | OTHER_TABLES:
         owner = resembled_by(name)
+    if owner is None and endings and endings <= READABLE:
+        owner = _recognised(path)
     return owner, _fault(name, endings, owner)
+
+
+def _recognised(path: ObjectStoragePath) -> Dataset | None:
+    """Return the data set whose columns a file of another name has; None too where it cannot be read."""
+    try:
+        headers = list(_headers(path))
+    except (IngestionError, SourceUnavailableError, zlib.error):
+        return None
+    for dataset in DATASETS.values():
+        for header in headers:
+            found = [column for column in dataset.known_columns(header) if column]
+            # A list of products may well have a category and its tax among many columns.
+            if set(dataset.columns) <= set(found) and 2 * len(found) > len(header):
+                return dataset
+    return None
+
+
+def _headers(path: ObjectStoragePath) -> Iterator[list[str]]:
+    """Yield the first row of a text, by each delimiter, or of each sheet."""
+    with _told(path.name, missing="vanished"):
+        start = ask(path.fs, "cat_file", path.path, start=0, end=PEEK_BYTES)
+    if start.startswith(b"PK"):
+        with TemporaryDirectory(prefix="ingestion-") as folder:
+            with open_workbook(on_this_machine(path, Path(folder)), path.name) as sheets:
+                yield from [sheet.header() for sheet in sheets]
+        return
+    if start.startswith(b"\x1f\x8b"):
+        start = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16).decompress(start, PEEK_BYTES)
+    encoding = next((name for mark, name in UTF_16_32.items() if start.startswith(mark)), "utf-8-sig")
+    text = start.decode(encoding, errors="replace")
+    for delimiter in DELIMITERS:
+        try:
+            yield next(filter(is_filled, csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)), [])
+        except csv.Error:  # no table at all
+            return
 
 
 def _fault(name: str, endings: set[str], owner: Dataset | None) -> str | None:
