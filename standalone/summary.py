@@ -167,8 +167,8 @@ class Segment:
 class Rejected:
     """Rows of a data set that break one rule, and the gross value of the order lines among them.
 
-    `is_repeated`: other rows say the same or are newer, so nothing is lost. `of_unknown_value` order lines have
-    a quantity or price that cannot be read.
+    `is_repeated`: other rows say the same or are newer, so nothing is lost. `of_unknown_value` order lines
+    have a quantity or price that cannot be read.
     """
 
     dataset: str

@@ -42,7 +42,9 @@ COMPANION = re.compile(
 )
 VERSION_KEYS = ("size", "ino", "mtime", "ETag", "etag", "md5Hash", "LastModified", "last_modified", "updated")
 
+UNKNOWN_NAME = "has a name that no data set knows"
 PEEK_BYTES = 1 << 16
+MOST_LOOKED_INTO = 50  # files of unknown names, each a request where they lie in a store
 
 Version = tuple[Any, ...]
 
@@ -69,10 +71,14 @@ def open_inbox(location: str, dataset: Dataset) -> Inbox:
         raise IngestionError("No source folder is set: give source_location or the setting SOURCE_LOCATION.")
     parts: dict[ObjectStoragePath, str] = {}
     left_out: dict[ObjectStoragePath, str] = {}
-    is_generated = False
+    is_generated, looked_into = False, 0
     for path, is_folder in _list_files(location):
         is_generated |= path.name == MARKER
         owner, fault = _judge(path, is_folder)
+        if fault == UNKNOWN_NAME and looked_into < MOST_LOOKED_INTO and _endings(path.name) <= READABLE:
+            looked_into += 1
+            owner = _recognised(path)
+            fault = _fault(path.name, _endings(path.name), owner)
         if owner is dataset and fault:
             raise IngestionError(f"{path.name} {fault}.")
         if owner is dataset:
@@ -116,7 +122,7 @@ def _same(one: str, other: str) -> bool:
 def _judge(path: ObjectStoragePath, is_folder: bool) -> tuple[Dataset | None, str | None]:
     """Return whose file it is, if anybody's, and what keeps it from being read, if anything."""
     name = path.name
-    endings = set(name.lower().split(".")[1:])
+    endings = _endings(name)
     if COMPANION.fullmatch(name):
         return None, None
     owner = owner_of(name)
@@ -126,9 +132,11 @@ def _judge(path: ObjectStoragePath, is_folder: bool) -> tuple[Dataset | None, st
         return None if is_empty else owner, "is a folder; deliver its files beside the others"
     if owner is None and endings <= READABLE | ARCHIVES | UPLOADS | OTHER_TABLES:
         owner = resembled_by(name)
-    if owner is None and endings and endings <= READABLE:
-        owner = _recognised(path)
     return owner, _fault(name, endings, owner)
+
+
+def _endings(name: str) -> set[str]:
+    return set(name.lower().split(".")[1:])
 
 
 def _recognised(path: ObjectStoragePath) -> Dataset | None:
@@ -151,9 +159,11 @@ def _headers(path: ObjectStoragePath) -> Iterator[list[str]]:
     with _told(path.name, missing="vanished"):
         start = ask(path.fs, "cat_file", path.path, start=0, end=PEEK_BYTES)
     if start.startswith(b"PK"):
-        with TemporaryDirectory(prefix="ingestion-") as folder:
-            with open_workbook(on_this_machine(path, Path(folder)), path.name) as sheets:
-                yield from [sheet.header() for sheet in sheets]
+        with (
+            TemporaryDirectory(prefix="ingestion-") as folder,
+            open_workbook(on_this_machine(path, Path(folder)), path.name) as sheets,
+        ):
+            yield from [sheet.header() for sheet in sheets]
         return
     if start.startswith(b"\x1f\x8b"):
         start = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16).decompress(start, PEEK_BYTES)
@@ -172,7 +182,7 @@ def _fault(name: str, endings: set[str], owner: Dataset | None) -> str | None:
     if endings & ARCHIVES:
         return "is an archive; unpack it and deliver the file that it holds"
     if owner is None:
-        return "has a name that no data set knows"
+        return UNKNOWN_NAME
     if not endings <= READABLE:
         return "has an ending that is not known; deliver it as .csv, .csv.gz or .xlsx, or remove it"
     if owner.part_of(name) is None:

@@ -533,7 +533,7 @@ def test_a_price_counts_with_all_its_decimals(shop: Project, tmp_path: Path) -> 
 
 
 def test_a_delivery_charge_that_does_not_count_is_named(shop: Project, tmp_path: Path) -> None:
-    """Each line repeats its transaction's charge; where lines disagree, the largest counts. None is no other."""
+    """Each line repeats its transaction's charge; where lines disagree, the largest counts, and 0 is none."""
     put(
         shop,
         "Online_Sales.csv",

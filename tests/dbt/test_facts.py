@@ -2,7 +2,6 @@
 
 import os
 import shutil
-from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -40,6 +39,7 @@ MARTS = (
 OF_THE_BUILD = ("processed_at", "source_loaded_at")  # say when a row was built, not what it holds
 UNKNOWN = -1
 QUICKLY = ("--no-write-json",)  # else each run writes the manifest
+
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Project:

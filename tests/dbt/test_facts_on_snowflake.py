@@ -5,7 +5,6 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from random import Random
 
 import pytest
@@ -48,8 +47,8 @@ class ProjectOnSnowflake(Project):
         found = {}
         for mart in MARTS:
             columns = self.query(
-                "select lower(column_name) from information_schema.columns where lower(table_schema) = 'analytics'"
-                f" and lower(table_name) = '{mart}' order by 1"
+                "select lower(column_name) from information_schema.columns"
+                f" where lower(table_schema) = 'analytics' and lower(table_name) = '{mart}' order by 1"
             )
             names = ", ".join(name for (name,) in columns if name not in OF_THE_BUILD)
             found[mart] = sorted(self.query(f"select {names} from analytics.{mart}"), key=str)
