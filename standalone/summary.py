@@ -97,7 +97,7 @@ order by segment_id
 
 # Money at risk, the largest first; rows that only repeat others come last.
 _REJECTED = """
-select dataset, reject_rule, row_count, gross_amount, is_repeated
+select dataset, reject_rule, row_count, gross_amount, is_repeated, row_count_of_unknown_amount
 from staging.rejected_rows_by_rule
 order by is_repeated, gross_amount desc, row_count desc, dataset, reject_rule
 """
@@ -167,7 +167,8 @@ class Segment:
 class Rejected:
     """Rows of a data set that break one rule, and the gross value of the order lines among them.
 
-    `is_repeated`: other rows say the same or are newer, so nothing is lost.
+    `is_repeated`: other rows say the same or are newer, so nothing is lost. `of_unknown_value` order lines
+    have a quantity or price that cannot be read.
     """
 
     dataset: str
@@ -175,6 +176,7 @@ class Rejected:
     rows: int
     gross: Decimal
     is_repeated: bool
+    of_unknown_value: int
 
 
 @dataclass(frozen=True)
@@ -255,7 +257,8 @@ def _rejected_table(rejected: Iterable[Rejected]) -> Table:
         table.add_column(header, justify="right")
     for one in rejected:
         lost = " (nothing is lost)" if one.is_repeated else ""
-        table.add_row(f"{one.dataset}: {one.rule}{lost}", f"{one.rows:,}", f"{one.gross:,.2f}")
+        worth = f"{one.gross:,.2f}" + (f" + {one.of_unknown_value:,} unknown" if one.of_unknown_value else "")
+        table.add_row(f"{one.dataset}: {one.rule}{lost}", f"{one.rows:,}", worth)
     table.add_section()
     return table
 

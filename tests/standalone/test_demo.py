@@ -60,10 +60,11 @@ def warehouse(tmp_path: Path) -> Path:
             create view staging.quarantine as from range(4);
             create view staging.rejected_rows_by_rule as
             select * from (values
-                ('discount_coupon', 'month is no month', 1, 0.00::decimal(38, 2), false),
-                ('online_sales', 'the same line', 2, 5000.00::decimal(38, 2), true),
-                ('online_sales', 'quantity is too large', 1, 1200.50::decimal(38, 2), false)
-            ) as t(dataset, reject_rule, row_count, gross_amount, is_repeated);
+                ('discount_coupon', 'month is no month', 1, 0.00::decimal(38, 2), false, 0),
+                ('online_sales', 'the same line', 2, 5000.00::decimal(38, 2), true, 0),
+                ('online_sales', 'quantity is too large', 3, 1200.50::decimal(38, 2), false, 2)
+            ) as t(dataset, reject_rule, row_count, gross_amount, is_repeated,
+                row_count_of_unknown_amount);
             create table snapshots.customer_snapshot as from range(4);
             create table analytics.fct_orders as from range(1);
             create table analytics.fct_sales as
@@ -110,7 +111,7 @@ def test_money_is_shown_with_separators_and_two_decimals(warehouse: Path) -> Non
     assert "Revenue (net sales) 1,234.56" in lines
     assert "Discount 20.00" in lines
     assert [line for line in lines if "online_sales: " in line or "discount_coupon: " in line] == [
-        "online_sales: quantity is too large 1 1,200.50",
+        "online_sales: quantity is too large 3 1,200.50 + 2 unknown",
         "discount_coupon: month is no month 1 0.00",
         "online_sales: the same line (nothing is lost) 2 5,000.00",
     ]
