@@ -99,7 +99,7 @@ def purchases(days: pd.DataFrame, as_of: dt.date | None = None) -> Purchases:
 
 @dataclass(frozen=True)
 class PurchaseModel:
-    """Gamma distributed visit rates (shape `r`, rate `alpha`), and after how many days a visit counts half."""
+    """Gamma distributed visit rates (shape `r`, rate `alpha`), days after which a visit counts half."""
 
     r: float
     alpha: float

@@ -1,4 +1,4 @@
-"""Who will buy again: the model finds what is known, looks at no later day, and refuses what is too little."""
+"""Who will buy again: the model finds what is known, looks at no later day, and refuses too little."""
 
 import datetime as dt
 
