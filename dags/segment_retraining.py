@@ -1,15 +1,14 @@
 """
 ### Segment retraining
 
-Refits the customer segments, and uses the new version only if it passes the gate.
+Refits the customer segments, and uses the new version only if it passes the gate. Runs when `fct_sales` is
+updated, weekly, and by hand. Force promotes a rejected version and is recorded.
 
 1. **features**: dbt computes each customer's features up to the as-of date.
 2. **fit**: K-means, clusters named after the five archetypes; version, metrics and model card are kept.
 3. **gate**: a version that misses a limit fails here with the figures; the segments in use do not change.
 4. **register**, **outlook**, **reseed**: it becomes the current version; who will buy again; the dbt seed.
 5. **segment_marts**, **publish**: the customer marts, each tested; an asset.
-
-Runs when `fct_sales` is updated, weekly, and by hand. Force promotes a rejected version and is recorded.
 """
 
 from typing import Any
@@ -70,7 +69,8 @@ def segment_retraining() -> None:
     def publish() -> None:
         """Run only when every model is built and every test has passed."""
 
-    version, seeded = fit(), reseed()
+    version: Any = fit()
+    seeded = reseed()
     features = dbt_task_group("features", select=["int_customer_features"], dbt_vars=AS_OF_VARS)
     marts = dbt_task_group("segment_marts", after=seeded, select=["tag:segment_marts"], dbt_vars=AS_OF_VARS)
     chain(features, version, gate(version), register(version), outlook(), seeded)

@@ -16,12 +16,13 @@ MBG/NBD on purchase days (Batislam, Denizel and Filiztekin, 2007) is what it is 
 import datetime as dt
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.optimize import minimize
-from scipy.special import betaln, gammaln, hyp2f1
+from scipy.optimize import minimize  # type: ignore[import-untyped]
+from scipy.special import betaln, gammaln, hyp2f1  # type: ignore[import-untyped]
 
 from ml.features import CUSTOMER_ID
 
@@ -127,7 +128,7 @@ class PurchaseModel:
 
 
 def fit_truncated_nbd(
-    counts: npt.NDArray[np.int64], customers: npt.NDArray[np.int64], days: int
+    counts: npt.NDArray[Any], customers: npt.NDArray[Any], days: int
 ) -> tuple[float, float]:
     """Return shape and rate of an NBD over `days`, given how many customers have each count of 1 or more."""
 
@@ -137,9 +138,9 @@ def fit_truncated_nbd(
         some = gammaln(r + counts) - gammaln(r) - gammaln(counts + 1) + counts * np.log(days / (alpha + days))
         return -float(np.average(some + none - np.log(-np.expm1(none)), weights=customers))
 
-    return _minimum(
-        loss, starts=[(0.0, np.log(days)), (-3.0, np.log(days))], low=(-6.0, -2.0), high=(6.0, 16.0)
-    )
+    starts = [(0.0, np.log(days)), (-3.0, np.log(days))]
+    r, alpha = _minimum(loss, starts=starts, low=(-6.0, -2.0), high=(6.0, 16.0))
+    return r, alpha
 
 
 def choose_half_life(known: Purchases) -> float:
