@@ -1,4 +1,4 @@
-"""The outlook keeps its promises on the shop's real customers, at the three origins with 90 days to compare."""
+"""The outlook keeps its promises on the shop's real customers, at the three newest origins."""
 
 import datetime as dt
 from pathlib import Path
@@ -49,7 +49,7 @@ def test_intervals_hold_the_figures(report: tuple[Holdout, ...]) -> None:
 
 
 def test_before_autumn_the_promises_are_too_low(real_data: Path) -> None:
-    """The limit of what the history can tell: in spring the shop's rate was rising, and the model knows no season."""
+    """The limit of what a history can tell: the shop was growing, and the model knows no season."""
     days = real_days(real_data)
 
     earlier = outlook(days[days["day"] <= pd.Timestamp("2019-09-28")])
