@@ -1,19 +1,14 @@
 """
 ### Segment retraining
 
-Refits the customer segments, and uses the new version only if it passes the gate.
+Refits the customer segments, and uses the new version only if it passes the gate. Runs when `fct_sales` is
+updated, weekly, and by hand. Force promotes a rejected version and is recorded.
 
 1. **features**: dbt computes each customer's features up to the as-of date.
-2. **fit**: K-means, its clusters named after the five archetypes; the version goes into the registry with
-   its metrics, plots and model card.
-3. **gate**: separation, smallest segment, stability, and customers who would change segment. A version that
-   misses a limit fails here with the figures; it is kept, and the segments in use do not change.
-4. **register**: the version becomes the current one.
-5. **reseed**: its segments are written and loaded as the dbt seed `customer_segments`.
-6. **segment_marts**, **publish**: `fct_customer_segments`, RFM scores, migrations, each tested; an asset.
-
-Runs when `fct_sales` is updated, weekly, and by hand: with another k or as-of date, as a dry run (which ends
-at the gate), or with force, which promotes a rejected version and is recorded. Every task can be cleared.
+2. **fit**: K-means, clusters named after the five archetypes; version, metrics and model card are kept.
+3. **gate**: a version that misses a limit fails here with the figures; the segments in use do not change.
+4. **register**, **outlook**, **reseed**: it becomes the current version; who will buy again; the dbt seed.
+5. **segment_marts**, **publish**: the customer marts, each tested; an asset.
 """
 
 from typing import Any
@@ -58,6 +53,12 @@ def segment_retraining() -> None:
 
         register(version)
 
+    @task(pool="warehouse")
+    def outlook(**context: Any) -> None:
+        from ml.retraining import look_ahead
+
+        look_ahead(context["params"])
+
     @task(pool="warehouse", max_active_tis_per_dag=1)
     def reseed() -> None:
         from ml.reseed import reseed
@@ -72,7 +73,7 @@ def segment_retraining() -> None:
     seeded = reseed()
     features = dbt_task_group("features", select=["int_customer_features"], dbt_vars=AS_OF_VARS)
     marts = dbt_task_group("segment_marts", after=seeded, select=["tag:segment_marts"], dbt_vars=AS_OF_VARS)
-    chain(features, version, gate(version), register(version), seeded)
+    chain(features, version, gate(version), register(version), outlook(), seeded)
     marts >> publish()
 
 

@@ -1,5 +1,6 @@
 """What the tasks of the DAG `segment_retraining` do, one function a task."""
 
+import datetime as dt
 import json
 import logging
 from collections.abc import Mapping
@@ -8,8 +9,10 @@ from typing import Any
 from airflow.sdk.exceptions import AirflowFailException
 
 from include.alert_kind import AlertKind
-from include.warehouse import Warehouse
+from include.warehouse import Warehouse, get_warehouse
 from ml.features import FeaturesError, load_features
+from ml.outlook import Outlook, load_days, outlook, predict
+from ml.purchases import OutlookRefusedError
 from ml.registry import PARAMETERS_FILE, RegistryError, open_registry
 from ml.segmentation import SegmentationError
 from ml.training import train
@@ -30,11 +33,17 @@ class UntrainableError(AirflowFailException):
 def fit(warehouse: Warehouse, params: Mapping[str, Any]) -> str:
     """Train on the warehouse's features and store the version; return its id. The version in use stays.
 
-    `params` are the run's: k, dry_run and force.
+    `params` are the run's: k, as_of_date, dry_run and force.
     """
     chosen = {name: params[name] for name in ("k", "dry_run", "force")}
     try:
-        training = train(load_features(warehouse), open_registry(), **chosen, promote=False)
+        training = train(
+            load_features(warehouse),
+            open_registry(),
+            **chosen,
+            promote=False,
+            outlook=_outlook_or_why_not(warehouse, params),
+        )
     except (FeaturesError, SegmentationError) as error:
         raise UntrainableError(str(error)) from error
     log.info("Version %s in %s", training.version.version, training.location)
@@ -71,3 +80,20 @@ def register(version: str) -> None:
         registry.promote(version, replacing=compared_with)
     except RegistryError as error:
         raise AirflowFailException(str(error)) from error
+
+
+def look_ahead(params: Mapping[str, Any]) -> None:
+    """Store who will buy again; orders that are too few are no failure."""
+    predict(get_warehouse(role="transformer"), _as_of(params))
+
+
+def _outlook_or_why_not(warehouse: Warehouse, params: Mapping[str, Any]) -> Outlook | OutlookRefusedError:
+    try:
+        return outlook(load_days(warehouse), _as_of(params))
+    except OutlookRefusedError as error:
+        return error
+
+
+def _as_of(params: Mapping[str, Any]) -> dt.date | None:
+    day = params.get("as_of_date")
+    return dt.date.fromisoformat(day) if day else None

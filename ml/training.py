@@ -11,6 +11,8 @@ import sklearn
 from ml.evaluation import Evaluation, evaluate, measured
 from ml.features import FEATURES, CustomerFeatures
 from ml.gate import GateResult, GateSettings, judge
+from ml.outlook import Outlook
+from ml.purchases import OutlookRefusedError
 from ml.registry import Decision, Registry, Version
 from ml.report import version_files
 from ml.segmentation import DEFAULT_K, MODEL_FEATURES, SegmentModel
@@ -48,9 +50,11 @@ def train(
     force: bool = False,
     promote: bool = True,
     limits: GateSettings | None = None,
+    outlook: Outlook | OutlookRefusedError | None = None,
 ) -> Training:
     """Fit, evaluate and judge a model, store it as a version, and promote it unless rejected or a dry run.
 
+    `outlook`, or why there is none, goes into the model card.
     With `promote` False that last step is left to the caller; nothing that is in use changes before it.
     Raises SegmentationError before anything is written, RegistryError if another training was promoted
     meanwhile.
@@ -85,6 +89,7 @@ def train(
                 gate=gate,
                 decision=decision,
                 parameters=parameters,
+                outlook=outlook,
             ),
             fingerprint=features.fingerprint(),
             decision=decision,
