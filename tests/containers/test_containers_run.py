@@ -275,7 +275,7 @@ def test_what_the_profile_backs_up_comes_back(stack: Stack, data: Path) -> None:
 
 def test_a_celery_worker_killed_in_a_task_costs_no_run(stack: Stack, data: Path) -> None:
     """The user of the stack above turns the profile on; the other worker repeats what the killed one left."""
-    stack.profiles, stack.extra = "simulator,scale", {"AIRFLOW_EXECUTOR": "CeleryExecutor"}
+    stack.profiles, stack.extra = "simulator,backups,scale", {"AIRFLOW_EXECUTOR": "CeleryExecutor"}
     stack.up()
     workers = stack.containers("airflow-worker")
     assert len(workers) == 2
