@@ -76,13 +76,13 @@ def warehouse(tmp_path: Path) -> Path:
             ) as t(customer_id, net_sales_amount, discount_amount, gst_amount, delivery_amount, total_amount);
             create table raw.dbt_run_results as
             select * from (values
-                ('a', 'test', 'fail', timestamp '2026-01-01 11:00'),
-                ('a', 'test', 'fail', timestamp '2026-01-01 12:01'),
-                ('a', 'test', 'pass', timestamp '2026-01-01 12:02'),
-                ('b', 'test', 'warn', timestamp '2026-01-01 12:02'),
-                ('c', 'unit_test', 'pass', timestamp '2026-01-01 12:02'),
-                ('m', 'model', 'success', timestamp '2026-01-01 12:02')
-            ) as t(node_id, resource_type, status, completed_at);
+                ('test.shop.a.1', 'test', 'fail', timestamp '2026-01-01 11:00', 'Got 1 result'),
+                ('test.shop.a.1', 'test', 'warn', timestamp '2026-01-01 12:01', 'Got 1 result'),
+                ('test.shop.a.1', 'test', 'pass', timestamp '2026-01-01 12:02', ''),
+                ('test.shop.usual_rows.2', 'test', 'warn', timestamp '2026-01-01 12:02', 'Got 2 results'),
+                ('unit_test.shop.c.d', 'unit_test', 'pass', timestamp '2026-01-01 12:02', ''),
+                ('model.shop.m', 'model', 'success', timestamp '2026-01-01 12:02', '')
+            ) as t(node_id, resource_type, status, completed_at, message);
             """
         )
     return path
@@ -116,7 +116,7 @@ def test_money_is_shown_with_separators_and_two_decimals(warehouse: Path) -> Non
         "online_sales: the same line (nothing is lost) 2 5,000.00",
     ]
     assert "ingest 3.2" in lines
-    assert "Tests: 2 passed, 1 warned, 0 failed" in lines
+    assert lines[-2:] == ["Tests: 2 passed, 1 warned, 0 failed", "Warned: usual_rows: Got 2 results"]
 
 
 def test_a_task_group_is_one_stage_from_first_start_to_last_end() -> None:
