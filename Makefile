@@ -78,10 +78,12 @@ kafka: $(VENV)/.installed
 		(apt-get update -qq && apt-get install -y -qq --no-install-recommends default-jre-headless maven >/dev/null)
 	@$(RUN) kafka
 
-jars-checksums:  ## Write standalone/kafka/jars.sha512 again, after a change of the pom
-	@jars=$$(mktemp -d) && mvn --quiet --batch-mode --strict-checksums -f standalone/kafka/pom.xml \
-		dependency:copy-dependencies -DoutputDirectory="$$jars" && cd "$$jars" && \
-		sha512sum *.jar > $(CURDIR)/standalone/kafka/jars.sha512 && rm -r "$$jars"
+jars-checksums:  ## Write the jars.sha512 beside each pom again, after a change of one
+	@for folder in standalone/kafka tests/containers/standins; do \
+		jars=$$(mktemp -d) && mvn --quiet --batch-mode --strict-checksums -f $$folder/pom.xml \
+			dependency:copy-dependencies -DoutputDirectory="$$jars" && (cd "$$jars" && sha512sum *.jar) > $$folder/jars.sha512 \
+			&& rm -r "$$jars" || exit 1; \
+	done
 
 # A tag can be moved, a digest cannot. Dependabot moves both on.
 IMAGES_IN := Dockerfile streaming_workers/Dockerfile docker-compose.yaml
@@ -223,8 +225,8 @@ soak: setup kafka  ## Random faults for hours: no message lost [FAULTS=1000] [SE
 	@$(BIN)/python -m tests.e2e.streaming_faults.soak $(if $(FAULTS),--faults $(FAULTS)) $(if $(SEED),--seed $(SEED))
 
 PIN := $(BIN)/uv pip compile --quiet --universal --no-header --no-emit-index-url --generate-hashes
-lock: $(VENV)/.installed  ## Pin the dependencies of pyproject.toml in the requirements files [EXTRAS=s3]
-	@$(PIN) pyproject.toml $(if $(EXTRAS),--extra $(EXTRAS)) -o requirements.txt
+lock: $(VENV)/.installed  ## Pin the dependencies of pyproject.toml in the requirements files [EXTRAS="s3 users"]
+	@$(PIN) pyproject.toml $(EXTRAS:%=--extra %) -o requirements.txt
 	@$(PIN) --group dev -c requirements.txt -o requirements-dev.txt
 	@$(PIN) --group workers -c requirements.txt -o streaming_workers/requirements.txt
 	@$(PIN) --no-annotate - -o requirements-uv.txt <<< "uv==$(UV_VERSION)"

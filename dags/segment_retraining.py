@@ -4,7 +4,8 @@
 Scores every customer with the model in use in each run, and refits the model when that is due.
 Runs when `fct_sales` is updated, weekly, and by hand. Every task can be cleared.
 
-1. **features** up to the as-of date; **due**: by hand, a month after the last version, or on drift.
+1. **features** up to the as-of date; **outlook**: who will buy again; **due**: by hand, a month after the
+   last version, or on drift.
 2. **fit** a version; **gate**: one that fails is kept, not used; **ask** waits for a person's yes, if the
    parameter says so; **register**, **reseed**: the model and its segments are in use.
 3. **segment_marts**, **publish**: scores and marts, whatever came of 2; **outcome** fails if 2 failed.
@@ -56,6 +57,10 @@ def segment_retraining() -> None:
     def register(version: str, **context: Any) -> None:
         do("register", version, context["ti"].xcom_pull(task_ids="ask"))
 
+    @task(pool="warehouse")
+    def outlook(**context: Any) -> None:
+        do("look_ahead", context["params"])
+
     @task(pool="warehouse", max_active_tis_per_dag=1)
     def reseed() -> None:
         from ml.reseed import reseed
@@ -72,7 +77,7 @@ def segment_retraining() -> None:
     version: Any = fit()
     judged, registered = gate(version), register(version)
     chain(features, due(), version, judged, ask, registered, reseed(), [score, outcome])
-    chain(features, score)
+    chain(features, outlook(), [score, outcome])
     chain(judged, registered)
     chain(marts, publish, outcome)
 

@@ -14,10 +14,12 @@ Snowflake, in an object store or in PostgreSQL is not in it: docs/deployment.md.
 import fcntl
 import hashlib
 import json
+import math
 import os
 import shutil
 import sqlite3
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -34,6 +36,7 @@ from include.warehouse.duckdb import DuckDBWarehouse
 from include.warehouse.duckdb_file import log_of
 
 LOCK_TIMEOUT_SECONDS = 300
+RETRY_SECONDS = 600
 MANIFEST = "backup.json"
 NAME = "%Y%m%dT%H%M%S%fZ"
 WAREHOUSE, SEGMENTS, AIRFLOW = "warehouse.duckdb", "segments", "airflow.db"
@@ -112,6 +115,14 @@ def backups(settings: Settings) -> list[Backup]:
     """Return all complete backups, the newest first."""
     found = sorted(_root(settings).glob(f"[0-9]*Z/{MANIFEST}"), reverse=True)
     return [Backup(one.parent, json.loads(one.read_text(encoding="utf-8"))["files"]) for one in found]
+
+
+def age(settings: Settings) -> float:
+    """Return the seconds since the newest backup was made, infinite where there is none."""
+    for one in backups(settings):
+        made = datetime.strptime(one.folder.name, NAME).replace(tzinfo=UTC)
+        return (datetime.now(UTC) - made).total_seconds()
+    return math.inf
 
 
 def restore(settings: Settings, name: str = "") -> tuple[Backup, Path]:
@@ -258,6 +269,37 @@ def create_command() -> None:
     with _errors_in_a_line():
         made = create(get_settings())
     typer.echo(f"{made.folder}: {', '.join(sorted(made.files))}; {made.bytes / 1e6:.1f} MB.")
+
+
+@app.command("every")
+def every_command(
+    hours: Annotated[float, typer.Argument(help="Hours from one backup to the next.")] = 24,
+) -> None:
+    """Make a backup whenever the newest is so old, for ever: compose's profile `backups`.
+
+    What goes wrong is printed, and tried again after RETRY_SECONDS.
+    """
+    while True:
+        time.sleep(max(0.0, hours * 3600 - age(get_settings())))
+        try:
+            create_command()
+        except typer.Exit:
+            time.sleep(RETRY_SECONDS)
+
+
+@app.command("check")
+def check_command(
+    hours: Annotated[float, typer.Argument(help="Most hours that it may be old.")] = 26,
+) -> None:
+    """End with 1 where the newest backup is older or there is none: a container's health."""
+    if (seconds := age(get_settings())) > hours * 3600:
+        when = (
+            f"The newest backup is {seconds / 3600:.1f} hours old"
+            if seconds < math.inf
+            else "There is no backup"
+        )
+        typer.echo(f"{when} in {_root(get_settings())}.", err=True)
+        raise typer.Exit(1)
 
 
 @app.command("list")

@@ -59,10 +59,14 @@ SECRETS = {
 OF_SCALE = {"REDIS_PASSWORD"}
 EXECUTOR = "AIRFLOW_EXECUTOR"
 CELERY = "CeleryExecutor"
+WAREHOUSE = "WAREHOUSE"
 
 
-def problems(env: Mapping[str, str], *, scale: bool = False) -> list[str]:
-    """Return one sentence for each secret that must not be used; `scale` asks for what Celery needs, too."""
+def problems(env: Mapping[str, str], *, scale: bool = False, simulator: bool = False) -> list[str]:
+    """Return one sentence for each secret that must not be used, and for what does not fit the profiles.
+
+    `scale` and `simulator` are profiles: the one asks for what Celery needs, the other refuses Snowflake.
+    """
     uses_celery = scale or env.get(EXECUTOR) == CELERY
     wanted = {name: secret for name, secret in SECRETS.items() if uses_celery or name not in OF_SCALE}
     found = [
@@ -74,6 +78,11 @@ def problems(env: Mapping[str, str], *, scale: bool = False) -> list[str]:
             found.append(f"{name} is the same as {owners[value]}")
     if scale and env.get(EXECUTOR) != CELERY:
         found.append(f"{EXECUTOR} must be {CELERY} with the profile scale, or its workers get no task")
+    if simulator and env.get(WAREHOUSE) == "snowflake":
+        found.append(
+            f"{WAREHOUSE}=snowflake with the profile simulator would write made-up prices and news to"
+            " Snowflake: take the profile live, or none"
+        )
     return found
 
 
@@ -111,13 +120,15 @@ def filled_in(example: str) -> str:
 
 @app.command()
 def check(
-    *, scale: Annotated[bool, typer.Option("--scale", help="Ask for what Celery needs, too.")] = False
+    *,
+    scale: Annotated[bool, typer.Option("--scale", help="Ask for what Celery needs, too.")] = False,
+    simulator: Annotated[
+        bool, typer.Option("--simulator", help="Refuse made-up feeds for Snowflake.")
+    ] = False,
 ) -> None:
-    """Exit with 1 and the reasons if the environment's secrets must not be used."""
-    if found := problems(os.environ, scale=scale):
-        typer.echo(
-            "\n".join([*found, "`make env` or the comments in .env.example make good ones."]), err=True
-        )
+    """Exit with 1 and the reasons if the environment's secrets must not be used, or not with a profile."""
+    if found := problems(os.environ, scale=scale, simulator=simulator):
+        typer.echo("\n".join([*found, "`make env` or the comments in .env.example say how."]), err=True)
         raise typer.Exit(1)
 
 

@@ -26,8 +26,10 @@ def end_with_parent() -> None:
 if __name__ == "__main__":
     if sys.platform == "linux":
         end_with_parent()
-    # The script's folder would come first, and with it include/dbt in dbt's place.
+    # The script's folder would come first, and with it include/dbt in dbt's place. A copy of the dbt project
+    # has no include beside it, and its profile names a plugin there.
     sys.path[:] = [folder for folder in sys.path if folder != str(DBT_WITH_PARENT.parent)]
+    sys.path.append(str(DBT_WITH_PARENT.parent.parent))
     from dbt.cli.main import cli
 
     cli()

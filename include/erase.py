@@ -258,7 +258,7 @@ def remains(settings: Settings) -> Iterator[str]:
         f" {4 * hours}."
     )
     if settings.warehouse == "snowflake":
-        with get_warehouse(settings).session() as session:
+        with get_warehouse(settings, "transformer").session() as session:  # which reads every schema
             yield from _time_travel(session, now)
     else:
         yield f"{settings.duckdb_path}: deleted rows stay in its free blocks until those are written again."
@@ -268,9 +268,12 @@ def remains(settings: Settings) -> Iterator[str]:
 
 
 def _time_travel(session: Session, now: dt.datetime) -> Iterator[str]:
-    [(_, value, *_)] = session.execute("show parameters like 'DATA_RETENTION_TIME_IN_DAYS' in database")
-    days = int(value)
-    ends = [f"{now + dt.timedelta(days=n):%Y-%m-%d}" for n in (days, days + FAIL_SAFE_DAYS)]
+    """The longest of any table: schemas have retentions of their own, which the database's does not show."""
+    [(days,)] = session.execute(
+        "select coalesce(max(retention_time), 0) from information_schema.tables"
+        " where table_type = 'BASE TABLE'"
+    )
+    ends = [f"{now + dt.timedelta(days=n):%Y-%m-%d}" for n in (int(days), int(days) + FAIL_SAFE_DAYS)]
     yield f"Snowflake: Time Travel until {ends[0]}, Fail-safe of permanent tables until {ends[1]}."
 
 

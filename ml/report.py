@@ -12,6 +12,8 @@ from ml.evaluation import Evaluation
 from ml.features import CustomerFeatures
 from ml.gate import GateResult
 from ml.model_card import write_card
+from ml.outlook import Outlook, card_section, record
+from ml.purchases import OutlookRefusedError
 from ml.registry import (
     CARD_FILE,
     FEATURES_FILE,
@@ -33,15 +35,17 @@ def version_files(
     gate: GateResult,
     decision: Decision,
     parameters: dict[str, Any],
+    outlook: Outlook | OutlookRefusedError | None = None,
 ) -> dict[str, bytes]:
     """Return each file of a version by its name; `model` was fitted to `features`."""
+    card = write_card(version, features, evaluated, gate, {**parameters, "decision": decision})
     texts = {
         MODEL_FILE: model.to_json(),
         FEATURES_FILE: _csv(features.snapshot()),
         SEGMENTS_FILE: _csv(segments_table(model, model.labels_)),
         PARAMETERS_FILE: _json(parameters),
-        METRICS_FILE: _json(_metrics(features, evaluated, gate, decision)),
-        CARD_FILE: write_card(version, features, evaluated, gate, {**parameters, "decision": decision}),
+        METRICS_FILE: _json({**_metrics(features, evaluated, gate, decision), "outlook": record(outlook)}),
+        CARD_FILE: f"{card}\n## Who will buy again\n\n{card_section(outlook)}\n",
     }
     return {name: text.encode() for name, text in texts.items()} | _plots(model, evaluated)
 

@@ -1,19 +1,21 @@
 """What the tasks of the DAG `segment_retraining` do, one function a task."""
 
+import datetime as dt
 import json
 import logging
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.sdk import get_current_context
 from airflow.sdk.exceptions import AirflowFailException
 
 from include.alert_kind import AlertKind
-from include.warehouse import get_warehouse
+from include.warehouse import Warehouse, get_warehouse
 from ml.drift import RefitSettings, drift
 from ml.features import FeaturesError, load_features
 from ml.gate import UnknownCheckError
+from ml.outlook import Outlook, load_days, outlook, predict
+from ml.purchases import OutlookRefusedError
 from ml.registry import PARAMETERS_FILE, Registry, RegistryError, Version, open_registry
 from ml.segmentation import SegmentationError
 from ml.training import train
@@ -37,8 +39,8 @@ def due(by_hand: bool) -> bool:
     current = registry.current()
     if by_hand or current is None:
         return True
-    age = datetime.now(UTC) - datetime.fromisoformat(registry.get(current.version).created_at)
-    if age >= timedelta(days=settings.refit_days):
+    age = dt.datetime.now(dt.UTC) - dt.datetime.fromisoformat(registry.get(current.version).created_at)
+    if age >= dt.timedelta(days=settings.refit_days):
         log.info("Version %s is %d days old: a new one is fitted.", current.version, age.days)
         return True
     try:
@@ -56,12 +58,17 @@ def due(by_hand: bool) -> bool:
 def fit(params: Mapping[str, Any]) -> str:
     """Train on the warehouse's features and store the version; return its id. The version in use stays.
 
-    `params` are the run's: k, dry_run and override.
+    `params` are the run's: k, as_of_date, dry_run and override.
     """
+    warehouse = get_warehouse(role="transformer")
     chosen = {name: params[name] for name in ("k", "dry_run", "override")}
     try:
         training = train(
-            load_features(get_warehouse(role="transformer")), open_registry(), **chosen, promote=False
+            load_features(warehouse),
+            open_registry(),
+            **chosen,
+            promote=False,
+            outlook=_outlook_or_why_not(warehouse, params),
         )
     except (FeaturesError, SegmentationError, UnknownCheckError) as error:
         raise UntrainableError(str(error)) from error
@@ -121,3 +128,20 @@ def register(version: str, answer: Mapping[str, Any] | None = None) -> None:
 
 def _name_of(user: Any) -> str:
     return str(user.get("name") or user.get("id")) if isinstance(user, Mapping) else str(user or "unknown")
+
+
+def look_ahead(params: Mapping[str, Any]) -> None:
+    """Store who will buy again; orders that are too few are no failure."""
+    predict(get_warehouse(role="transformer"), _as_of(params))
+
+
+def _outlook_or_why_not(warehouse: Warehouse, params: Mapping[str, Any]) -> Outlook | OutlookRefusedError:
+    try:
+        return outlook(load_days(warehouse), _as_of(params))
+    except OutlookRefusedError as error:
+        return error
+
+
+def _as_of(params: Mapping[str, Any]) -> dt.date | None:
+    day = params.get("as_of_date")
+    return dt.date.fromisoformat(day) if day else None

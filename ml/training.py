@@ -12,6 +12,8 @@ import sklearn
 from ml.evaluation import Before, Evaluation, evaluate, measured
 from ml.features import FEATURES, FEATURES_VERSION, CustomerFeatures
 from ml.gate import GateResult, GateSettings, expect_checks, judge
+from ml.outlook import Outlook
+from ml.purchases import OutlookRefusedError
 from ml.registry import Decision, Registry, Version
 from ml.report import version_files
 from ml.segmentation import DEFAULT_K, MODEL_FEATURES, SegmentModel
@@ -51,11 +53,13 @@ def train(
     override: Collection[str] = (),
     promote: bool = True,
     limits: GateSettings | None = None,
+    outlook: Outlook | OutlookRefusedError | None = None,
 ) -> Training:
     """Fit, evaluate and judge a model, store it as a version, and promote it unless rejected or a dry run.
 
-    `override` names the checks that may fail, each of CHECKS; that they did is recorded. With `promote` False
-    the last step is left to the caller; nothing that is in use changes before it.
+    `override` names the checks that may fail, each of CHECKS; that they did is recorded. `outlook`, or why
+    there is none, goes into the model card. With `promote` False the last step is left to the caller; nothing
+    that is in use changes before it.
     Raises UnknownCheckError and SegmentationError before anything is written, RegistryError if another
     training was promoted meanwhile.
     """
@@ -91,6 +95,7 @@ def train(
                 gate=gate,
                 decision=decision,
                 parameters=parameters,
+                outlook=outlook,
             ),
             fingerprint=features.fingerprint(),
             decision=decision,

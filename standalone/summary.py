@@ -40,6 +40,14 @@ select
 from last
 """
 
+_WARNINGS = """
+select split_part(node_id, '.', 3), message
+from raw.dbt_run_results
+where resource_type = 'test' and completed_at >= ?
+qualify row_number() over (partition by node_id order by completed_at desc) = 1 and status = 'warn'
+order by node_id
+"""
+
 _MONEY = """
 select
     sum(net_sales_amount), sum(discount_amount), sum(gst_amount), sum(delivery_amount), sum(total_amount),
@@ -97,7 +105,7 @@ order by segment_id
 
 # Money at risk, the largest first; rows that only repeat others come last.
 _REJECTED = """
-select dataset, reject_rule, row_count, gross_amount, is_repeated
+select dataset, reject_rule, row_count, gross_amount, is_repeated, row_count_of_unknown_amount
 from staging.rejected_rows_by_rule
 order by is_repeated, gross_amount desc, row_count desc, dataset, reject_rule
 """
@@ -167,7 +175,8 @@ class Segment:
 class Rejected:
     """Rows of a data set that break one rule, and the gross value of the order lines among them.
 
-    `is_repeated`: other rows say the same or are newer, so nothing is lost.
+    `is_repeated`: other rows say the same or are newer, so nothing is lost. `of_unknown_value` order lines
+    have a quantity or price that cannot be read.
     """
 
     dataset: str
@@ -175,6 +184,7 @@ class Rejected:
     rows: int
     gross: Decimal
     is_repeated: bool
+    of_unknown_value: int
 
 
 @dataclass(frozen=True)
@@ -191,6 +201,7 @@ class Summary:
     rejected: tuple[Rejected, ...] = ()
     streams: tuple[StreamState, ...] = ()
     newest_price: Price | None = None
+    warnings: tuple[str, ...] = ()
     dead_letters: int | None = None
 
 
@@ -204,11 +215,13 @@ def read_warehouse(duckdb_path: Path, since: datetime, stages: Iterable[Stage] =
         rows = {name: _one_row(session, f"select count(*) from {name}")[0] for name in names}  # noqa: S608
         *amounts, customers, orders = _one_row(session, _MONEY)
         tests = DataTests(*_one_row(session, _TESTS, [since]))
+        warnings = tuple(f"{name}: {said}" for name, said in session.execute(_WARNINGS, [since]))
         streams, price = _streaming(session, since) if "streaming.stg_bitcoin" in rows else ((), None)
         segments = _segments(session) if "analytics.fct_customer_segments" in rows else ()
         rejected = _rejected(session) if "staging.quarantine" in rows else ()
     money = Money(*(amount or Decimal(0) for amount in amounts))
-    return Summary(rows, tests, money, orders, customers, tuple(stages), segments, rejected, streams, price)
+    whole = (rows, tests, money, orders, customers, tuple(stages))
+    return Summary(*whole, segments, rejected, streams, price, warnings)
 
 
 def _segments(session: Session) -> tuple[Segment, ...]:
@@ -246,6 +259,7 @@ def render(summary: Summary) -> RenderableType:
         *([_table("Streams", _stream_figures(summary))] if summary.streams else []),
         _table("Stage (seconds)", {stage.name: f"{stage.seconds:.1f}" for stage in summary.stages}),
         f"\nTests: {tests.passed:,} passed, {tests.warned:,} warned, {tests.failed:,} failed{skipped}",
+        *(f"Warned: {warning}" for warning in summary.warnings),
     )
 
 
@@ -255,7 +269,8 @@ def _rejected_table(rejected: Iterable[Rejected]) -> Table:
         table.add_column(header, justify="right")
     for one in rejected:
         lost = " (nothing is lost)" if one.is_repeated else ""
-        table.add_row(f"{one.dataset}: {one.rule}{lost}", f"{one.rows:,}", f"{one.gross:,.2f}")
+        worth = f"{one.gross:,.2f}" + (f" + {one.of_unknown_value:,} unknown" if one.of_unknown_value else "")
+        table.add_row(f"{one.dataset}: {one.rule}{lost}", f"{one.rows:,}", worth)
     table.add_section()
     return table
 

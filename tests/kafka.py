@@ -91,7 +91,7 @@ class Broker:
         process = self._running()
         process.send_signal(signum)
         try:
-            process.wait(timeout=30)
+            process.wait(timeout=300)
         finally:
             process.kill()
             process.wait()

@@ -1,6 +1,7 @@
 """What a backup holds is whole, taken at work, and comes back."""
 
 import json
+import math
 import os
 import shutil
 import sqlite3
@@ -13,7 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from include import backup as backup_module
-from include.backup import BackupError, app, backups, create, restore
+from include.backup import BackupError, age, app, backups, create, restore
 from include.settings import PROJECT_ROOT, Settings, get_settings
 from include.warehouse.duckdb import DuckDBWarehouse
 from standalone import upgrade
@@ -191,6 +192,39 @@ def test_the_command_line(settings: Settings) -> None:
     assert "There is no backup 2019" in run(app, ["restore", "2019"]).stderr
     assert f"{one.folder.name} is restored" in run(app, ["restore", one.folder.name]).stdout
     get_settings.cache_clear()
+
+
+def test_backups_are_made_by_the_clock_and_rotated(settings: Settings) -> None:
+    """The process of compose's profile `backups`; its health is the age of the newest."""
+    get_settings.cache_clear()
+    run = CliRunner().invoke
+    assert "There is no backup in" in run(app, ["check"]).stderr
+    command = [sys.executable, "-m", "include.backup", "every", "0.0001"]
+    environment = {**os.environ, "BACKUPS": "2"}
+    with subprocess.Popen(
+        command, cwd=PROJECT_ROOT, env=environment, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout
+        made = [process.stdout.readline().partition(": ")[0] for _ in range(4)]
+        process.kill()
+
+    left = {str(one.folder) for one in backups(settings)}
+    assert len(set(made)) == 4
+    assert len(left - set(made)) <= 1  # a fifth, begun before the kill
+    assert 2 <= len(left) <= 3
+    assert not left & set(made[:2])
+    assert run(app, ["check", "1"]).exit_code == 0
+    late = run(app, ["check", "0"])
+    assert late.exit_code == 1
+    assert "hours old in" in late.stderr
+    get_settings.cache_clear()
+
+
+def test_the_clock_counts_from_the_newest_backup(settings: Settings) -> None:
+    """A container that is started again makes none before its time."""
+    assert age(settings) == math.inf
+    create(settings)
+    assert 0 < age(settings) < 3600
 
 
 def test_another_version_backs_up_before_it_starts(

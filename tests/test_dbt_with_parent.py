@@ -42,7 +42,7 @@ def test_a_killed_task_takes_its_dbt_with_it(tmp_path: Path) -> None:
         task.send_signal(signal.SIGKILL)
         task.wait()
 
-        psutil.wait_procs([child], timeout=30)
+        psutil.wait_procs([child], timeout=300)
         assert not child.is_running()
 
 

@@ -7,9 +7,9 @@ Which files: every file of the folder is one of these, so none is left out in si
   what it is.
 - A known companion, which is skipped: checksums and signatures (.md5, .sha256, .crc, .asc), marks that a
   delivery is whole (_SUCCESS, .done, .ok, .ready), README, LICENSE, dot files, Excel's lock files.
-- An error of the data set whose name it bears or resembles: an upload under way (.part, .tmp, .crdownload),
-  an archive, an unknown ending, a folder, a name like a part's that is none (`Online_Sales_H2.csv`), a
-  misspelt one.
+- An error of the data set whose name it bears or resembles, or whose columns it has, whatever its name: an
+  upload under way (.part, .tmp, .crdownload), an archive, an unknown ending, a folder, a name like a part's
+  that is none (`Online_Sales_H2.csv`), a misspelt one.
 - Anything else: a warning in the log, and once in `raw.ingestion_ledger` with the reason in `left_out`.
 
 Text: UTF-8, or UTF-16 or UTF-32 with a byte order mark; anything else is refused with line and byte. Lines
@@ -20,11 +20,11 @@ stay as they are. Headers match without blanks, underscores, hyphens and case; t
 an error.
 
 Workbooks: every visible sheet with all of the data set's columns is loaded; another one that may hold rows
-(hidden, with some of the columns, as wide, another data set's) is an error, the rest is named in log and
-ledger. A date comes as ISO 8601, a percent cell as `10%`, a whole number as its digits, one of more than 15
-digits that the file holds with an exponent with that exponent, so that no id is made up. Hidden rows and
-columns are data. An error (#N/A), a formula that was never calculated and merged cells are errors that name
-the cell.
+(hidden, with some of the columns, as wide, its header below a title, another data set's) is an error, the
+rest is named in log and ledger. A date comes as ISO 8601, a percent cell as `10%`, a whole number as its
+digits, one of more than 15 digits that the file holds with an exponent with that exponent, so that no id is
+made up. Hidden rows and columns are data. An error (#N/A), a formula that was never calculated and merged
+cells are errors that name the cell.
 
 A row whose cells are all blank is no row. `_source_row` is the row's place below the header, blank rows
 counted, so line 1 + `_source_row` of an ordinary file; the sheets of a workbook are numbered through.

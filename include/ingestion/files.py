@@ -1,7 +1,7 @@
 """From whatever the shop delivers (CSV, gzip, XLSX, XLSX named .csv) to a plain UTF-8 CSV file.
 
 An ordinary CSV file goes to the warehouse's own reader as it is. Everything else (a workbook, other
-delimiters, blank rows, unusual line ends, and what that reader refuses) is read row by row and written anew,
+delimiters, blank rows, unusual line ends, and what that reader refuses) is read row by row and rewritten,
 with the number of each row in its file.
 """
 
@@ -43,6 +43,7 @@ log = logging.getLogger(__name__)
 
 GZIP_MAGIC = b"\x1f\x8b"
 ZIP_MAGIC = b"PK\x03\x04"
+NAMELESS = "unnamed_"
 FOREIGN_MAGIC = {
     b"\xd0\xcf\x11\xe0": "an old (.xls) or encrypted Excel file; save it as plain .xlsx or CSV",
     b"PK\x05\x06": "an empty zip archive",
@@ -82,7 +83,7 @@ class SourceFile:
             raise IngestionError(f"{self.name} changed while it was read; nothing of it was loaded.")
 
     def row_by_row(self) -> "SourceFile":
-        """Return the same file with its rows checked and written anew, for one that a reader refuses.
+        """Return the same file with its rows checked and rewritten, for one that a reader refuses.
 
         Raises IngestionError, naming the line, where the file is at fault and not the reader.
         """
@@ -163,7 +164,8 @@ def _text_as_csv(path: Path, name: str, dataset: Dataset) -> tuple[CsvFile, list
     delimiter, header = find_header(path, name, dataset)
     columns, ignored = _columns(header, name, dataset)
     table = CsvFile(path, columns, tuple(column for column in dataset.all_columns if column in columns))
-    if delimiter == "," and is_ordinary(path):
+    has_nameless = not all(map(squeezed, header))
+    if delimiter == "," and not has_nameless and is_ordinary(path):
         return table, ignored, []
     rows = text_rows(path, name, delimiter)
     if delimiter != ",":
@@ -182,7 +184,7 @@ def _columns(header: Sequence[str], name: str, dataset: Dataset) -> tuple[tuple[
     if twice:
         raise IngestionError(f"{name} has the column(s) {', '.join(twice)} more than once.")
     columns = tuple(
-        column or re.sub(r"\W+", "_", text.strip().lower()).strip("_") or f"unnamed_{number}"
+        column or re.sub(r"\W+", "_", text.strip().lower()).strip("_") or f"{NAMELESS}{number}"
         for number, (text, column) in enumerate(zip(header, dataset.known_columns(header), strict=True), 1)
     )
     missing = [column for column in dataset.columns if column not in columns]
@@ -197,6 +199,7 @@ def _rewrite(rows: Iterable[Row], name: str, table: CsvFile, target: Path) -> Cs
     Raises IngestionError where a row has other columns than the header, or there is none.
     """
     width = len(table.columns)
+    nameless = [place for place, column in enumerate(table.columns) if column.startswith(NAMELESS)]
     wanted = [table.columns.index(column) for column in table.select]
     columns = (ROW_NUMBER, *table.select)
     number = 0
@@ -211,6 +214,8 @@ def _rewrite(rows: Iterable[Row], name: str, table: CsvFile, target: Path) -> Cs
                 start = ",".join(cells)[:60]
                 fault = f"{len(cells)} column(s), the header has {width}"
                 raise unreadable(name, f"{place} ({' '.join(start.split())})", fault)
+            if is_filled(cells[column] for column in nameless):
+                raise IngestionError(f"{name} has a cell in a column without a header: {place}.")
             writer.writerow([number, *(cells[column] for column in wanted)])
     if number == 0:
         raise IngestionError(f"{name} holds no rows below its header.")

@@ -5,21 +5,27 @@ Nothing in it is left out in silence. A file is a part of a data set, or a known
 ledger with the reason.
 """
 
+import csv
+import io
 import re
+import zlib
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from airflow.sdk import ObjectStoragePath
 from fsspec.asyn import AsyncFileSystem, sync  # type: ignore[import-untyped]
 from fsspec.exceptions import FSTimeoutError  # type: ignore[import-untyped]
 
-from include.ingestion.datasets import Dataset, owner_of, resembled_by
+from include.ingestion.datasets import DATASETS, Dataset, owner_of, resembled_by
+from include.ingestion.delimited import DELIMITERS, UTF_16_32, is_filled
 from include.ingestion.errors import IngestionError, SourceUnavailableError
 from include.ingestion.origin import MARKER
+from include.ingestion.workbooks import open_workbook
 from include.settings import get_settings
 
 READABLE = {"csv", "txt", "tsv", "tab", "psv", "xlsx", "xlsm", "gz", "gzip"}
@@ -35,6 +41,10 @@ COMPANION = re.compile(
     re.IGNORECASE,
 )
 VERSION_KEYS = ("size", "ino", "mtime", "ETag", "etag", "md5Hash", "LastModified", "last_modified", "updated")
+
+UNKNOWN_NAME = "has a name that no data set knows"
+PEEK_BYTES = 1 << 16
+MOST_LOOKED_INTO = 50  # files of unknown names, each a request where they lie in a store
 
 Version = tuple[Any, ...]
 
@@ -61,10 +71,14 @@ def open_inbox(location: str, dataset: Dataset) -> Inbox:
         raise IngestionError("No source folder is set: give source_location or the setting SOURCE_LOCATION.")
     parts: dict[ObjectStoragePath, str] = {}
     left_out: dict[ObjectStoragePath, str] = {}
-    is_generated = False
+    is_generated, looked_into = False, 0
     for path, is_folder in _list_files(location):
         is_generated |= path.name == MARKER
         owner, fault = _judge(path, is_folder)
+        if fault == UNKNOWN_NAME and looked_into < MOST_LOOKED_INTO and _endings(path.name) <= READABLE:
+            looked_into += 1
+            owner = _recognised(path)
+            fault = _fault(path.name, _endings(path.name), owner)
         if owner is dataset and fault:
             raise IngestionError(f"{path.name} {fault}.")
         if owner is dataset:
@@ -108,7 +122,7 @@ def _same(one: str, other: str) -> bool:
 def _judge(path: ObjectStoragePath, is_folder: bool) -> tuple[Dataset | None, str | None]:
     """Return whose file it is, if anybody's, and what keeps it from being read, if anything."""
     name = path.name
-    endings = set(name.lower().split(".")[1:])
+    endings = _endings(name)
     if COMPANION.fullmatch(name):
         return None, None
     owner = owner_of(name)
@@ -121,13 +135,54 @@ def _judge(path: ObjectStoragePath, is_folder: bool) -> tuple[Dataset | None, st
     return owner, _fault(name, endings, owner)
 
 
+def _endings(name: str) -> set[str]:
+    return set(name.lower().split(".")[1:])
+
+
+def _recognised(path: ObjectStoragePath) -> Dataset | None:
+    """Return the data set whose columns a file of another name has; None too where it cannot be read."""
+    try:
+        headers = list(_headers(path))
+    except (IngestionError, SourceUnavailableError, zlib.error):
+        return None
+    for dataset in DATASETS.values():
+        for header in headers:
+            found = [column for column in dataset.known_columns(header) if column]
+            # A list of products may well have a category and its tax among many columns.
+            if set(dataset.columns) <= set(found) and 2 * len(found) > len(header):
+                return dataset
+    return None
+
+
+def _headers(path: ObjectStoragePath) -> Iterator[list[str]]:
+    """Yield the first row of a text, by each delimiter, or of each sheet."""
+    with _told(path.name, missing="vanished"):
+        start = ask(path.fs, "cat_file", path.path, start=0, end=PEEK_BYTES)
+    if start.startswith(b"PK"):
+        with (
+            TemporaryDirectory(prefix="ingestion-") as folder,
+            open_workbook(on_this_machine(path, Path(folder)), path.name) as sheets,
+        ):
+            yield from [sheet.header() for sheet in sheets]
+        return
+    if start.startswith(b"\x1f\x8b"):
+        start = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16).decompress(start, PEEK_BYTES)
+    encoding = next((name for mark, name in UTF_16_32.items() if start.startswith(mark)), "utf-8-sig")
+    text = start.decode(encoding, errors="replace")
+    for delimiter in DELIMITERS:
+        try:
+            yield next(filter(is_filled, csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)), [])
+        except csv.Error:  # no table at all
+            return
+
+
 def _fault(name: str, endings: set[str], owner: Dataset | None) -> str | None:
     if endings & UPLOADS:
         return "is an upload under way, or was left by one; finish it or remove the file"
     if endings & ARCHIVES:
         return "is an archive; unpack it and deliver the file that it holds"
     if owner is None:
-        return "has a name that no data set knows"
+        return UNKNOWN_NAME
     if not endings <= READABLE:
         return "has an ending that is not known; deliver it as .csv, .csv.gz or .xlsx, or remove it"
     if owner.part_of(name) is None:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,11 @@ class Sheet:
 
     def header(self) -> list[str]:
         """Return the texts of the first row that is not blank."""
-        return next(([cell.text for cell in cells] for _, cells in self.rows()), [])
+        return next(iter(self.top(1)), [])
+
+    def top(self, count: int = 50) -> list[list[str]]:
+        """Return the texts of the first rows that are not blank."""
+        return [[cell.text for cell in cells] for _, cells in islice(self.rows(), count)]
 
     def merged_below(self, header: int, last: int) -> list[CellRange]:
         """Return the ranges of merged cells among the rows, once `rows()` was read to its end."""
@@ -189,12 +194,14 @@ def choose_sheets(sheets: list[Sheet], dataset: Dataset, name: str) -> tuple[lis
     for sheet in filled:
         if sheet in chosen:
             continue
-        header = headers[sheet.title]
-        has_ours = any(column in dataset.columns for column in dataset.known_columns(header)) or len(
-            header
-        ) >= len(dataset.columns)
-        has_anothers = any(not _missing(other, header) for other in DATASETS.values())
-        if has_ours or has_anothers:
+        header, top = headers[sheet.title], sheet.top()
+        is_like_ours = len(_missing(dataset, header)) < len(dataset.columns) or len(header) >= len(
+            dataset.columns
+        )
+        has_a_header_below_a_title = any(
+            not _missing(other, row) for row in top for other in DATASETS.values()
+        ) or any(len(_missing(dataset, row)) <= len(dataset.columns) - 2 for row in top)
+        if is_like_ours or has_a_header_below_a_title:
             raise IngestionError(
                 f"{name} has a {'hidden ' if sheet.hidden else ''}sheet {sheet.title!r} beside"
                 f" {chosen[0].title!r} that may hold rows of ours; give it the columns"

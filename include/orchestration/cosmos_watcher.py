@@ -4,16 +4,18 @@ All that depends on Cosmos' private modules, or on how its operators use `contex
 tests/orchestration/test_cosmos_watcher.py says in one sentence what a new Cosmos release has changed.
 """
 
+from functools import partial
 from typing import Any
 
 from airflow.sdk import Context, TriggerRule, XComArg
 from airflow.sdk.bases.operator import BaseOperator
+from airflow.sdk.exceptions import AirflowFailException
 from cosmos import DbtTaskGroup
 from cosmos.constants import PRODUCER_WATCHER_TASK_ID
-from cosmos.operators._watcher.state import is_dbt_node_status_success
+from cosmos.operators._watcher.state import is_dbt_node_status_failed
+from cosmos.operators._watcher.xcom import _backup_xcom_to_variable
 
 Operator = BaseOperator | XComArg
-CLEARINGS = "clearings_of_the_run"  # XCom: how often the run had been cleared when the producer ran
 
 
 def producer_of(group: DbtTaskGroup) -> Any:
@@ -49,28 +51,47 @@ def start_producer_first(group: DbtTaskGroup, after: Operator | None) -> None:
             root.trigger_rule = TriggerRule.ALL_DONE_MIN_ONE_SUCCESS
 
 
-def build_again_when_cleared(context: Context) -> None:
-    """Make a cleared producer run `dbt build` again; Cosmos skips every try of it but the first.
+def leave_no_backup_of_xcoms(group: DbtTaskGroup) -> None:
+    """Let a failed producer write no Airflow Variable with dbt's messages, which only Cosmos' retry reads."""
+    producer = producer_of(group)
+    producer.on_retry_callback = ()
+    producer.on_failure_callback = [
+        one for one in producer.on_failure_callback if one is not _backup_xcom_to_variable
+    ]
+
+
+def build_again(context: Context) -> None:
+    """Make a producer that is tried again or cleared run `dbt build` again; Cosmos runs its first try only.
 
     Airflow's hook before the producer's execute().
     """
-    context["ti"].xcom_push(key=CLEARINGS, value=context["dag_run"].clear_number)
     context["ti"] = _as_first_try(context["ti"])
 
 
-def watch_the_cleared_build(context: Context) -> None:
-    """Make a node's cleared task report the build that was cleared with it, if that built the node.
+def report_the_build(context: Context) -> None:
+    """Make a node's task, whichever try it is, say what became of the node in the run's `dbt build`.
 
-    Airflow's hook before the task's execute(). Any other second try runs the node by itself, as Cosmos does.
+    Airflow's hook before the task's execute(). Cosmos would run the node by itself on a second try, or where
+    dbt said nothing of it: outside the pool, beside another run's build of the same model. Raises
+    AirflowFailException where dbt has failed the node: trying again would not change that.
     """
     node: Any = context["task"]
-    ti: Any = context["ti"]
-    if ti.try_number == 1:
-        return
-    built_in = ti.xcom_pull(task_ids=node.producer_task_id, key=CLEARINGS)
-    is_of_this_build = built_in == context["dag_run"].clear_number
-    if is_of_this_build and is_dbt_node_status_success(node._get_node_status(ti, context)):
-        context["ti"] = _as_first_try(ti)
+    context["ti"] = _as_first_try(context["ti"])
+    node._fallback_to_non_watcher_run = partial(_refuse, node)
+    status = node._get_node_status(context["ti"], context)
+    if is_dbt_node_status_failed(status):
+        raise AirflowFailException(f"dbt says {status} of {node.model_unique_id}. {_advice(node)}")
+
+
+def _refuse(node: Any, *_: Any, **__: Any) -> bool:
+    raise AirflowFailException(f"dbt ended without a word of {node.model_unique_id}. {_advice(node)}")
+
+
+def _advice(node: Any) -> str:
+    return (
+        f"The log of {node.producer_task_id} says why; that task alone builds: clear it, with downstream, to"
+        " build again."
+    )
 
 
 def _as_first_try(ti: Any) -> Any:

@@ -9,10 +9,11 @@ from cosmos.constants import ExecutionMode, InvocationMode, LoadMode, TestBehavi
 from include.dbt_with_parent import DBT_WITH_PARENT
 from include.orchestration.cosmos_watcher import (
     Operator,
-    build_again_when_cleared,
+    build_again,
     expect_no_excluded_test,
+    leave_no_backup_of_xcoms,
+    report_the_build,
     start_producer_first,
-    watch_the_cleared_build,
 )
 from include.orchestration.dbt_errors import raise_what_failed
 from include.orchestration.dbt_profile import dbt_profile
@@ -78,8 +79,8 @@ def dbt_task_group(
             invocation_mode=InvocationMode.SUBPROCESS,
             dbt_executable_path=DBT_WITH_PARENT,
             setup_operator_args={
-                # Cosmos does not retry the producer: after a failure each node retries by itself.
-                "retries": 0,
+                # It alone runs dbt, and in the pool: it is what is tried again, never a node by itself.
+                "retries": 1,
                 "pre_execute": before_dbt,
                 "pool": "warehouse",
                 **ONE_RUN_AT_A_TIME,
@@ -100,13 +101,14 @@ def dbt_task_group(
     if exclude:
         expect_no_excluded_test(group)
     start_producer_first(group, after)
+    leave_no_backup_of_xcoms(group)
     return group
 
 
 def before_dbt(context: Context) -> None:
-    """Judge the run's parameters, as before any other task, and make a cleared producer build again."""
+    """Judge the run's parameters, as before any other task, and make each try of the producer build."""
     check_parameters(context)
-    build_again_when_cleared(context)
+    build_again(context)
 
 
 def _operator_args(dbt_vars: dict[str, str], full_refresh: str) -> dict[str, Any]:
@@ -117,6 +119,6 @@ def _operator_args(dbt_vars: dict[str, str], full_refresh: str) -> dict[str, Any
         "vars": dbt_vars,
         "full_refresh": full_refresh,
         "poke_interval": 2,
-        "pre_execute": watch_the_cleared_build,
+        "pre_execute": report_the_build,
         "callback": raise_what_failed,
     }

@@ -43,6 +43,12 @@ alter user marketing_reporting set
     default_role = 'REPORTER' default_secondary_roles = () default_warehouse = 'REPORTING'
     comment = 'Dashboards and notebooks';
 
+-- Of every session of these users, dbt's among them, which sets none itself: who waits for a lock that a frozen process
+-- holds fails after 15 minutes instead of half a day, and what a killed process was running ends.
+alter user marketing_airflow set lock_timeout = 900 abort_detached_query = true statement_timeout_in_seconds = 3600;
+alter user marketing_streaming set lock_timeout = 900 abort_detached_query = true statement_timeout_in_seconds = 3600;
+alter user marketing_reporting set lock_timeout = 900 abort_detached_query = true statement_timeout_in_seconds = 600;
+
 grant role loader to user marketing_airflow;
 grant role transformer to user marketing_airflow;
 grant role streamer to user marketing_airflow;

@@ -17,7 +17,7 @@ from snowflake.connector.errors import ProgrammingError
 
 from include.settings import SnowflakeSettings
 from include.warehouse.base import Finding, NotReachableError, Role
-from include.warehouse.snowflake import NotConfiguredError, connect_arguments
+from include.warehouse.snowflake import LOCK_TIMEOUT_SECONDS, NotConfiguredError, connect_arguments
 
 STREAM_TABLES = ("BITCOIN_PRICES_RAW", "NEWS_EVENTS_RAW", "KAFKA_OFFSETS")
 TABLES_OF_DBT = ("RAW", "STREAMING", "STAGING", "ANALYTICS", "SNAPSHOTS", "TEST_FAILURES")
@@ -83,6 +83,7 @@ def check_privileges() -> list[Finding]:
             *_granted(transformer, Privilege("USAGE", "WAREHOUSE", settings.transformer_warehouse.upper())),
             *_granted(transformer, Privilege("USAGE", "DATABASE", database)),
             *_quota(transformer, settings.transformer_warehouse, EXPECTED_CREDITS["transformer"]),
+            *_lock_timeout(transformer),
             *_on_schemas(transformer, TABLES_OF_DBT, "USAGE", "CREATE TABLE"),
             *_on_schemas(transformer, VIEWS_OF_DBT, "CREATE VIEW"),
             *_readable(transformer, loader, "RAW"),
@@ -119,6 +120,19 @@ def _quota(session: Connected, virtual_warehouse: str, expected: float) -> Itera
             quota >= expected,
             f"alter resource monitor {monitor} set credit_quota = {math.ceil(expected * 4 / 3)}",
         )
+
+
+def _lock_timeout(session: Connected) -> Iterator[Finding]:
+    """Yield whether the user's sessions give up waiting for a lock: dbt's own set nothing."""
+    [row] = _rows(session.connection, "show parameters like 'LOCK_TIMEOUT' in user")
+    seconds = int(row["value"])
+    yield Finding(
+        session.role,
+        f"dbt waits {seconds} s for a lock, no longer than {LOCK_TIMEOUT_SECONDS}",
+        seconds <= LOCK_TIMEOUT_SECONDS,
+        f"alter user {session.connection.user} set lock_timeout = {LOCK_TIMEOUT_SECONDS}"
+        " abort_detached_query = true",
+    )
 
 
 def _on_schemas(session: Connected, schemas: Iterable[str], *privileges: str) -> Iterator[Finding]:

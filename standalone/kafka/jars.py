@@ -35,11 +35,11 @@ def jar_dir(pom: Path = POM, libs: Path = LIBS) -> Path:
     return libs / f"{kafka_version(pom)}-{digest}"
 
 
-def fetch_jars(pom: Path = POM, libs: Path = LIBS) -> Path:
+def fetch_jars(pom: Path = POM, libs: Path = LIBS, checksums: Path = CHECKSUMS) -> Path:
     """Return the folder of the jars, fetched if missing; of two concurrent calls one fetches.
 
     Raises BrokerError if Maven is missing or fails, with Maven's own output, and where it brings other jars
-    than the list of checksums has.
+    than `checksums` lists.
     """
     target = jar_dir(pom, libs)
     if target.exists():
@@ -50,7 +50,7 @@ def fetch_jars(pom: Path = POM, libs: Path = LIBS) -> Path:
             with tempfile.TemporaryDirectory(dir=libs, prefix=".fetching-") as unfinished:
                 jars = Path(unfinished) / "jars"
                 _copy_dependencies(pom, jars)
-                _check(jars)
+                _check(jars, checksums)
                 jars.rename(target)
     return target
 
@@ -80,15 +80,15 @@ def _copy_dependencies(pom: Path, target: Path) -> None:
         raise BrokerError(f"Maven could not fetch Apache Kafka:\n{result.stdout.strip()}")
 
 
-def _check(jars: Path) -> None:
+def _check(jars: Path, checksums: Path) -> None:
     """Compare the jars with those that were reviewed: a repository's own checksums follow its content."""
-    lines = (line.split() for line in CHECKSUMS.read_text().splitlines())
+    lines = (line.split() for line in checksums.read_text().splitlines())
     listed = {name: checksum for checksum, name in lines}
     found = {jar.name: hashlib.sha512(jar.read_bytes()).hexdigest() for jar in jars.iterdir()}
     if wrong := sorted(name for name in listed.keys() | found.keys() if listed.get(name) != found.get(name)):
         raise BrokerError(
-            f"Maven brought other jars than {CHECKSUMS} lists: {', '.join(wrong)}."
-            f" After a change of {POM.name} that is meant, write the list again: `make jars-checksums`."
+            f"Maven brought other jars than {checksums} lists: {', '.join(wrong)}."
+            f" After a change of pom.xml that is meant, write the list again: `make jars-checksums`."
         )
 
 

@@ -198,7 +198,7 @@ def _running(command: list[str], env: dict[str, str]) -> Iterator[subprocess.Pop
         yield process
     finally:
         process.terminate()
-        process.wait(timeout=30)
+        process.wait(timeout=300)
 
 
 def _timed(command: list[str]) -> float:

@@ -111,7 +111,7 @@ def _astro(engine: Engine, name: str, cache: Path) -> None:
 
 def _kafka(engine: Engine, name: str, cache: Path) -> None:
     _debian(engine)
-    jars = fetch_jars(STANDINS / "pom.xml", cache / "jars")
+    jars = fetch_jars(STANDINS / "pom.xml", cache / "jars", STANDINS / "jars.sha512")
     with TemporaryDirectory() as folder:
         shutil.copytree(jars, Path(folder) / "jars")
         for file in ("kafka-run", "kafka-tool", "log4j2.yaml", "tools-log4j2.yaml"):

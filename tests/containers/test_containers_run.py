@@ -32,6 +32,8 @@ from tests.e2e.streaming_faults.exactly_once import (
 
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(7200)]
 
+LOSE_THE_WAREHOUSE = ("sh", "-c", "rm /var/lib/marketing/warehouse/*")
+PG_RESTORE = re.search(r"backup-database '(.*?)'\n", (ROOT / "docs/deployment.md").read_text(), re.DOTALL)[1]  # type: ignore[index]
 CACHE = Settings().local_dir / "containers"
 AMOUNTS = "gross_sales_amount, discount_amount, net_sales_amount, gst_amount, delivery_amount, total_amount"
 
@@ -251,9 +253,29 @@ def test_a_killed_database_comes_back_with_every_run(stack: Stack) -> None:
     stack.wait_for_run(STREAMING_DAG, stack.run_dag(STREAMING_DAG))
 
 
+def test_what_the_profile_backs_up_comes_back(stack: Stack, data: Path) -> None:
+    """Healthy says that both backups are there; restored as docs/deployment.md says, after all was lost."""
+    sql = "select count(*) from dag_run where state = 'success'"
+    psql = ("psql", "--username", "airflow", "--tuples-only", "--command")
+    stack.profiles = "simulator,backups"
+    stack.up()
+    runs = stack.compose("exec", "-T", "postgres", *psql, sql)
+    assert int(runs) >= 3
+    stack.compose("stop")
+    stack.compose("run", "--rm", "--no-deps", "-T", "consumer", *LOSE_THE_WAREHOUSE)
+    stack.compose("run", "--rm", "--no-deps", "-T", "backup", "python", "-m", "include.backup", "restore")
+    stack.compose("up", "--detach", "--wait", "postgres")
+    stack.compose("exec", "-T", "postgres", *psql, "delete from dag_run")
+    stack.compose("run", "--rm", "--no-deps", "-T", "backup-database", PG_RESTORE)
+    assert stack.compose("exec", "-T", "postgres", *psql, sql) == runs
+    stack.up()
+    assert_right_figures(stack, data)
+    check_that_each_event_is_there_once(stack)
+
+
 def test_a_celery_worker_killed_in_a_task_costs_no_run(stack: Stack, data: Path) -> None:
     """The user of the stack above turns the profile on; the other worker repeats what the killed one left."""
-    stack.profiles, stack.extra = "simulator,scale", {"AIRFLOW_EXECUTOR": "CeleryExecutor"}
+    stack.profiles, stack.extra = "simulator,backups,scale", {"AIRFLOW_EXECUTOR": "CeleryExecutor"}
     stack.up()
     workers = stack.containers("airflow-worker")
     assert len(workers) == 2

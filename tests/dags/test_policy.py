@@ -102,13 +102,9 @@ def test_airflow_knows_what_the_deadline_counts_from(dag: DAG) -> None:
 
 
 def test_tasks_retry_with_back_off(dag: DAG) -> None:
-    """All but dbt's one producer, which Cosmos cannot run twice: its nodes retry for it."""
     for task in dag.tasks:
-        if task.task_id.endswith("dbt_producer_watcher"):
-            assert task.retries == 0
-        else:
-            assert task.retries, task.task_id
-            assert task.retry_exponential_backoff, task.task_id
+        assert task.retries, task.task_id
+        assert task.retry_exponential_backoff, task.task_id
 
 
 def test_tasks_that_write_share_the_warehouse_pool(dag: DAG) -> None:

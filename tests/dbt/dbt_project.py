@@ -144,7 +144,7 @@ def run_dbt(project: Project, *arguments: str) -> str:
     command = [str(Path(sys.executable).with_name("dbt")), *arguments]
     with environment(PYTHONPATH=str(PROJECT_ROOT)):  # the copy has no include/*.py two folders above it
         process = subprocess.run(
-            command, cwd=project.directory, capture_output=True, text=True, check=False, timeout=120
+            command, cwd=project.directory, capture_output=True, text=True, check=False, timeout=500
         )
     assert process.returncode == 0, process.stdout[-4000:]
     return process.stdout

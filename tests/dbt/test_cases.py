@@ -15,7 +15,7 @@ import pytest
 from include.ingestion.errors import IngestionError
 from tests.conftest import PROJECT_ROOT
 from tests.dbt.dbt_project import WAREHOUSE, WITHOUT_TESTS, Outcome, Project, make_project, write
-from tests.dbt.money import MONTHS, Amounts, Row, expected_lines
+from tests.dbt.money import MONTHS, Amounts, Row, expected_lines, read
 
 CASES = PROJECT_ROOT.parent / "shared" / "cases"
 CATEGORIES = {"Candles": "10%", "Shelves": "18%", "Bowls": "5%"}
@@ -206,7 +206,8 @@ def test_notations_that_mean_the_same_give_the_same_figures(shop: Project, tmp_p
             row_1={"Gender": "Female", "Location": "N/A"},
             row_2={"Gender": " male", "Location": "NULL"},
             row_3={"Gender": "FEMALE", "Location": "-"},
-            row_4={"Gender": "m", "Location": "nan"},
+            row_4={"Gender": "m\u00a0", "Location": "\\N"},
+            row_5={"Gender": "F", "Location": "\tKyiv\u00a0"},
         ),
     )
 
@@ -247,6 +248,8 @@ def test_a_value_that_could_be_misread_is_rejected_with_its_reason_and_worth(
         row_15={"Transaction_Date": "1.2.2019"},
         row_17={"Coupon_Status": "Maybe"},
         row_19={"Transaction_Date": "3/4/2019 25:00"},
+        row_21={"Quantity": "1.000"},
+        row_23={"Quantity": "-3", "Avg_Price": "20.5"},
     )
     put(shop, "Online_Sales.csv", lines)
     put(
@@ -269,19 +272,22 @@ def test_a_value_that_could_be_misread_is_rejected_with_its_reason_and_worth(
         ("Online_Sales.csv", 15): 'transaction_date "1.2.2019" is not a possible date',
         ("Online_Sales.csv", 17): 'coupon_status "Maybe" is not Used, Clicked or Not Used',
         ("Online_Sales.csv", 19): 'transaction_date "3/4/2019 25:00" is not a possible date',
+        ("Online_Sales.csv", 21): 'quantity "1.000" is not a positive whole number',
+        ("Online_Sales.csv", 23): 'quantity "-3" is not a positive whole number',
         ("CustomersData.csv", 42): 'tenure_months "99999999999999999999" is not a number of months'
         " up to max_tenure_months = 1200",
     }
     valued = shop.query("select source_row, gross_amount from staging.quarantine")
     worth: dict[int, Decimal | None] = dict(valued)
     lost = expected(tmp_path / "lost", [sales()[row - 1] for row in (3, 5, 7, 13, 15, 17, 19)])
-    assert {row for row, gross in worth.items() if gross is None} == {1, 9, 11, 42}
+    assert {row for row, gross in worth.items() if gross is None} == {1, 9, 11, 21, 42}
+    assert worth.pop(23) == Decimal("61.50")  # what comes back is money at risk, too
     assert sum(gross for gross in worth.values() if gross) == lost.gross
     assert shop.query(
         "select row_count, gross_amount, row_count_of_unknown_amount from staging.rejected_rows_by_rule"
         " where reject_rule = 'transaction_date is not a possible date'"
     ) == [(3, sum((worth[row] or Decimal(0) for row in (13, 15, 19)), Decimal(0)), 0)]
-    kept = [row for number, row in enumerate(sales(), 1) if number not in {1, 3, 5, 7, 9, 11, 13, 15, 17, 19}]
+    kept = [row for number, row in enumerate(sales(), 1) if number not in range(1, 25, 2)]
     assert totals(shop) == expected(tmp_path / "kept", kept)
     assert 'CustomersData.csv, row 41: gender "X" is neither F nor M, so it counts as empty.' in said(outcome)
     assert shop.query("select gender from staging.stg_customers where customer_id = 240") == [(None,)]
@@ -512,6 +518,48 @@ def test_sales_of_unknown_customers_keep_their_revenue(shop: Project, tmp_path: 
         r" among the customers, as customerid 200: they count for the unknown customer, -1\.",
         said(outcome),
     )
+
+
+def test_a_price_counts_with_all_its_decimals(shop: Project, tmp_path: Path) -> None:
+    lines = [row | {"Quantity": "300", "Avg_Price": "0.33333333"} for row in sales()]
+    put(shop, "Online_Sales.csv", lines)
+
+    outcome = built(shop)
+
+    assert outcome.success, outcome.output
+    assert totals(shop).gross == 120 * Decimal(100)
+    assert totals(shop) == expected(tmp_path / "expected", lines)
+    assert shop.query("select distinct avg_price from analytics.fct_sales") == [(Decimal("0.3333"),)]
+
+
+def test_a_delivery_charge_that_does_not_count_is_named(shop: Project, tmp_path: Path) -> None:
+    """Each line repeats its transaction's charge; where lines disagree, the largest counts, and 0 is none."""
+    put(
+        shop,
+        "Online_Sales.csv",
+        change(sales(), row_1={"Delivery_Charges": "3"}, row_4={"Delivery_Charges": "0"}),
+    )
+
+    outcome = built(shop)
+
+    assert outcome.success, outcome.output
+    assert totals(shop) == expected(tmp_path / "sound")
+    assert shop.query(
+        "select source_row, warning from staging.base_online_sales where warning is not null"
+    ) == [(1, "its delivery charge of 3.00 does not count, since its transaction also has 6.50. ")]
+    assert "Online_Sales.csv, row 1: its delivery charge of 3.00 does not count" in said(outcome)
+
+
+def test_a_category_has_its_group_however_it_is_written(shop: Project) -> None:
+    first = read(shop.directory / "seeds" / "product_groups.csv")[0]
+    category, group = first["category"], first["product_group"]
+    put(shop, "Tax_amount.csv", [*taxes(), {"Product_Category": category.upper(), "GST": "5%"}])
+    put(shop, "Online_Sales.csv", change(sales(), row_1={"Product_Category": category.lower()}))
+
+    assert built(shop).success
+    assert shop.query("select product_group from analytics.dim_products where product_sku = 'P0'") == [
+        (group,)
+    ]
 
 
 def test_an_empty_coupon_status_gives_no_discount_and_is_named(shop: Project, tmp_path: Path) -> None:

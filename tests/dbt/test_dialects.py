@@ -14,7 +14,7 @@ import pytest
 from include.settings import DBT_PROJECT_DIR
 from tests.dbt.statements import complaints
 
-# With a range nothing asks the database whether fct_sales exists. The same for each command: dbt parses anew
+# With a range nothing asks the database whether fct_sales exists. The same for each command: dbt parses again
 # when vars change.
 RANGE = '{start_date: "2019-01-01", end_date: "2019-02-01"}'
 

@@ -76,8 +76,8 @@ class Shop:
             " where sales_line_id ="
             f" (select min(sales_line_id) from analytics.fct_sales where customer_id = {CUSTOMER})"
         )
-        self.project.query("create schema test_failures")
-        self.project.query(f"create table test_failures.relationships as select {CUSTOMER} as from_field")
+        self.project.query("create schema if not exists test_failures")
+        self.project.query(f"create table test_failures.seen as select {CUSTOMER} as from_field")
         for name, text in {
             "logs/task.log": f"rejected: customer {CUSTOMER}\nloaded 1{CUSTOMER} rows\n",
             "exports/audience.csv": f"Customer_ID,email\n{CUSTOMER},a@example.org\n12348,b@example.org\n",

@@ -2,6 +2,8 @@
 
 import datetime as dt
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -10,12 +12,14 @@ from typing import Any
 import pytest
 
 from include.orchestration.dbt_errors import DbtNodesFailedError, raise_what_failed
+from include.settings import PROJECT_ROOT
 from standalone.sample_data.generator import generate
 from tests.dbt.dbt_project import (
     WAREHOUSE,
     WITHOUT_TESTS,
     Project,
     Rows,
+    environment,
     keep_some,
     make_project,
     run_dbt,
@@ -163,6 +167,46 @@ class TestCommands:
         assert outcome.success, outcome.output
         assert printed in outcome.output
         assert not outcome.failed
+
+    def test_the_metrics_are_valid_for_metricflow(self, shop: Project) -> None:
+        with environment(DO_NOT_TRACK="1", PYTHONPATH=str(PROJECT_ROOT)):
+            done = subprocess.run(
+                [Path(sys.executable).with_name("mf"), "validate-configs", "--skip-dw"],
+                cwd=shop.directory,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "(ERRORS: 0, FUTURE_ERRORS: 0, WARNINGS: 0)" in done.stdout + done.stderr
+
+    def test_every_model_has_a_key_that_is_tested_and_its_descriptions_reach_the_warehouse(
+        self, shop: Project
+    ) -> None:
+        nodes = json.loads((shop.directory / "target" / "manifest.json").read_text(encoding="utf-8"))["nodes"]
+        keyed = {
+            node["attached_node"]
+            for node in nodes.values()
+            if (node.get("test_metadata") or {}).get("name") in {"unique", "unique_combination"}
+        }
+        built = {
+            name: node
+            for name, node in nodes.items()
+            if node["resource_type"] in {"model", "seed", "snapshot"}
+        }
+
+        assert {name for name in built if name not in keyed} == set()
+        comments = {
+            f"{schema}.{table}": comment
+            for schema, table, comment in shop.query(
+                "select schema_name, table_name, comment from duckdb_tables()"
+                " union all select schema_name, view_name, comment from duckdb_views()"
+            )
+        }
+        for node in built.values():
+            relation = f"{node['schema']}.{node['alias']}"
+            assert (comments[relation] or "").strip() == node["description"].strip(), relation
 
     def test_get_row_count_prints_the_true_count(self, shop: Project) -> None:
         [(count,)] = shop.query("select count(*) from analytics.fct_sales")

@@ -8,6 +8,7 @@ import re
 import shlex
 import stat
 import subprocess
+import sys
 import threading
 import tomllib
 from collections.abc import Iterator
@@ -21,10 +22,11 @@ import yaml
 from airflow.cli.cli_parser import get_parser
 from airflow.configuration import conf
 from airflow.providers.celery.get_provider_info import get_provider_info as celery_info
+from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from pydantic_settings import BaseSettings
 
-from include.container_secrets import EXECUTOR, OF_SCALE, SECRETS
+from include.container_secrets import EXECUTOR, OF_SCALE, SECRETS, WAREHOUSE, filled_in
 from include.settings import Settings
 from ml.gate import GateSettings
 from standalone import manifest, stack
@@ -37,6 +39,7 @@ from tests.deployment.compose import TEXT as COMPOSE_TEXT
 from tests.deployment.tools import ROOT, SEARCH_PATH, run
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
+EXAMPLE = (ROOT / ".env.example").read_text()
 WORKERS_DOCKERFILE = (ROOT / "streaming_workers/Dockerfile").read_text()
 PRELOADING = [
     "python",
@@ -55,7 +58,9 @@ ALWAYS = {
     "kafka-init",
     "consumer",
 }
+SIMULATOR = {"simulator-check", "simulator", "producer"}
 SCALE = {"scale-check", "redis", "airflow-worker"}
+BACKUPS = {"backup", "backup-database"}
 MONITORING = {"prometheus", "grafana"}
 # What compose itself reads.
 OF_COMPOSE = {"COMPOSE_PROFILES"}
@@ -66,17 +71,19 @@ OF_THE_LOCAL_STACK = {"AIRFLOW_PORT", "KAFKA_PORT", "SIMULATOR_PORT", "FEEDS", "
 @pytest.fixture(scope="module")
 def services() -> dict[str, Any]:
     """Every service of the file, whatever its profile."""
-    return services_of("simulator,live,scale,monitoring")
+    return services_of("simulator,live,scale,backups,users,monitoring")
 
 
 @pytest.mark.parametrize(
     ("profiles", "others"),
     [
         ("", set()),
-        ("simulator", {"simulator", "producer"}),
+        ("simulator", SIMULATOR),
         ("live", {"producer-live"}),
-        ("simulator,scale", {"simulator", "producer", *SCALE}),
+        ("simulator,scale", {*SIMULATOR, *SCALE}),
         ("live,scale", {"producer-live", *SCALE}),
+        ("backups", BACKUPS),
+        ("users", {"users-init"}),
         ("monitoring", MONITORING),
     ],
 )
@@ -87,7 +94,7 @@ def test_a_profile_adds_its_services(profiles: str, others: set[str]) -> None:
 def test_nothing_starts_before_what_it_needs(services: dict[str, Any]) -> None:
     """The secrets come first, and each service waits for those whose address it is given."""
     waits = {name: all_dependencies(services, name) for name in services}
-    checks = {"secrets-check", "scale-check"}
+    checks = {"secrets-check", "scale-check", "simulator-check"}
     assert {name for name, found in waits.items() if not found & checks} == checks
     addresses = {"postgres:5432", "redis:6379", "kafka:9092", "simulator:8094", "api-server:8080"}
     for name in ("producer", "producer-live", "consumer", "airflow-worker"):
@@ -122,15 +129,82 @@ def test_compose_refuses_to_start_without_a_secret(missing: str, *, is_set: bool
 
 
 def test_the_secrets_are_judged_before_the_start(services: dict[str, Any]) -> None:
-    for name, options in (("secrets-check", []), ("scale-check", ["--scale"])):
+    checks = {"secrets-check": [], "scale-check": ["--scale"], "simulator-check": ["--simulator"]}
+    for name, options in checks.items():
         service = services[name]
         assert service["command"] == ["python", "-m", "include.container_secrets", "check", *options]
-        assert set(service["environment"]) == {*SECRETS, EXECUTOR}
+        assert set(service["environment"]) == {*SECRETS, EXECUTOR, WAREHOUSE}
         assert service["network_mode"] == "none"
 
 
+def test_several_people_have_an_auth_manager_that_the_lock_can_hold(services: dict[str, Any]) -> None:
+    """The simple one is the default; the other's provider is an extra, its first user comes from .env."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert [Requirement(one).name for one in extras["users"]] == ["apache-airflow-providers-fab"]
+    pin = run("make", "--dry-run", "lock", "EXTRAS=s3 users").stdout
+    assert "pyproject.toml --extra s3 --extra users -o requirements.txt" in pin
+    name = "AIRFLOW__CORE__AUTH_MANAGER"
+    assert services["api-server"]["environment"][name].endswith(".SimpleAuthManager")
+    found = services_of_several()
+    for service in ("airflow-init", "users-init", "api-server", "scheduler"):
+        assert found[service]["environment"][name].endswith(
+            ".fab.auth_manager.fab_auth_manager.FabAuthManager"
+        )
+
+
+@pytest.mark.parametrize("has_manager", [True, False])
+def test_the_first_administrator_is_made_without_showing_the_password(
+    services: dict[str, Any], tmp_path: Path, *, has_manager: bool
+) -> None:
+    """The script of `users-init` before an `airflow` that notes what it is given."""
+    (tmp_path / "password").write_text("it costs $100")
+    airflow = tmp_path / "airflow"
+    airflow.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/arguments; cat > {tmp_path}/input\n')
+    airflow.chmod(0o755)
+    service = services_of_several() if has_manager else services
+    shell, options, script = service["users-init"]["command"]
+    env = {
+        "PATH": f"{tmp_path}:{SEARCH_PATH}",
+        "ADMIN_PASSWORD_FILE": str(tmp_path / "password"),
+        "AIRFLOW__CORE__AUTH_MANAGER": service["users-init"]["environment"]["AIRFLOW__CORE__AUTH_MANAGER"],
+    }
+    done = run(shell, options, script.replace("$$", "$"), env=env)
+    if not has_manager:
+        assert done.returncode == 1
+        assert "the profile users needs AIRFLOW_AUTH_MANAGER" in done.stderr
+        return
+    assert done.returncode == 0, done.stderr
+    assert "users create --username admin --role Admin" in (tmp_path / "arguments").read_text()
+    assert "100" not in (tmp_path / "arguments").read_text()
+    assert (tmp_path / "input").read_text() == "it costs $100\n" * 2
+
+
+def services_of_several() -> dict[str, Any]:
+    (manager,) = re.findall(r"^#AIRFLOW_AUTH_MANAGER=(\S+)$", EXAMPLE, re.MULTILINE)
+    given = {**FILLED_IN, "COMPOSE_PROFILES": "users", "AIRFLOW_AUTH_MANAGER": manager}
+    found: dict[str, Any] = json.loads(config(given).stdout)["services"]
+    return found
+
+
+def test_made_up_feeds_do_not_reach_snowflake(services: dict[str, Any]) -> None:
+    """The producer of the profile waits for a check that refuses, whoever named the profile how."""
+    assert "simulator-check" in all_dependencies(services, "producer")
+    assert "simulator-check" not in all_dependencies(services, "producer-live")
+    env = {**FILLED_IN, "COMPOSE_PROFILES": "simulator", "WAREHOUSE": "snowflake"}
+    service = json.loads(config(env).stdout)["services"]["simulator-check"]
+    secrets = dict(line.split("=", 1) for line in filled_in(EXAMPLE).splitlines() if line[:1].isupper())
+    python, *words = service["command"]
+    assert python == "python"
+    for warehouse, exit_code in (("snowflake", 1), ("duckdb", 0)):
+        given = {**secrets, "WAREHOUSE": warehouse}
+        done = run(sys.executable, *words, env=given)
+        assert done.returncode == exit_code, done.stderr
+        assert ("would write made-up prices and news to Snowflake" in done.stderr) is bool(exit_code)
+    assert service["environment"]["WAREHOUSE"] == "snowflake"
+
+
 def test_env_example_names_every_variable_and_fills_in_no_secret() -> None:
-    example = (ROOT / ".env.example").read_text()
+    example = EXAMPLE
     values = dict(re.findall(r"^#?([A-Z_]+)=(.*)$", example, re.MULTILINE))
     interpolated = set(re.findall(r"environment: ([A-Z_]+)\}", COMPOSE_TEXT))
     interpolated |= set(re.findall(r"(?<!\$)\$\{([A-Z_]+)", COMPOSE_TEXT))
@@ -208,7 +282,7 @@ def test_a_service_is_in_the_networks_of_what_it_talks_to_and_no_others(services
     components = {"api-server", "scheduler", "dag-processor", "triggerer", "airflow-worker"}
     members = {
         "airflow": {*components, "prometheus"},
-        "database": {"postgres", "airflow-init", *components},
+        "database": {"postgres", "airflow-init", "users-init", "backup-database", *components},
         "queue": {"redis", "scheduler", "airflow-worker"},
         "broker": {"kafka", "producer", "producer-live", "consumer", "scheduler", "airflow-worker"},
         "feeds": {"simulator", "producer", "producer-live"},
@@ -279,8 +353,8 @@ def test_only_the_services_that_check_a_login_see_its_password(services: dict[st
     with_file = {
         name for name, s in services.items() if "airflow-auth" in [v["source"] for v in s.get("volumes", [])]
     }
-    assert with_env == {"secrets-check", "scale-check"}  # which have no network
-    assert with_secret == {"airflow-init"}
+    assert with_env == {"secrets-check", "scale-check", "simulator-check"}  # which have no network
+    assert with_secret == {"airflow-init", "users-init"}
     assert with_file == {"airflow-init", "api-server"}
 
 
@@ -291,9 +365,9 @@ def secrets_of(services: dict[str, Any]) -> dict[str, set[str]]:
 
 def test_a_secret_of_airflow_is_a_file_where_it_is_needed_and_nowhere_else(services: dict[str, Any]) -> None:
     """No variable holds one, so no log, child process or `docker inspect` of a component shows it."""
-    database = {"airflow-init", "api-server", "scheduler", "dag-processor", "triggerer"}
+    database = {"airflow-init", "users-init", "api-server", "scheduler", "dag-processor", "triggerer"}
     needed = {
-        "postgres_password": {"postgres", "airflow-worker", *database},
+        "postgres_password": {"postgres", "airflow-worker", "backup-database", *database},
         "airflow_fernet_key": database,
         "airflow_jwt_secret": {"api-server", "scheduler"},
         "airflow_api_secret_key": {"api-server"},

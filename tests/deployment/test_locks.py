@@ -128,7 +128,7 @@ class AirflowImage:
             capture_output=True,
             text=True,
             check=False,
-            timeout=120,
+            timeout=500,
         )
 
     def install(self) -> subprocess.CompletedProcess[str]:
@@ -174,3 +174,15 @@ def test_the_image_refuses_a_lock_for_another_airflow(image: AirflowImage) -> No
     assert result.returncode != 0
     assert "< apache-airflow-core==3.3.3" in result.stdout
     assert "added==1.0" not in image.packages()
+
+
+@pytest.mark.parametrize("folder", ["standalone/kafka", "tests/containers/standins"])
+def test_every_pom_has_the_checksums_of_its_jars_beside_it(folder: str) -> None:
+    """A list of another pom refuses what Maven brings, before any container starts."""
+    pom, jars = ((ROOT / folder / name).read_text() for name in ("pom.xml", "jars.sha512"))
+    artifact = r"<artifactId>([\w.-]+)</artifactId>\s*<version>([\d.]+)</version>"
+    pinned = re.findall(artifact, pom.partition("<dependencies>")[2].partition("</dependencies>")[0])
+    assert len(pinned) >= 2
+    listed = re.findall(r"^[0-9a-f]{128}  (\S+)\.jar$", jars, re.MULTILINE)
+    assert len(listed) == len(jars.splitlines())
+    assert [one for one in pinned if "-".join(one) not in listed] == []

@@ -24,5 +24,5 @@ def run(
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=500,
     )

@@ -49,6 +49,11 @@ MONITOR = re.compile(
     re.IGNORECASE,
 )
 SHOW_MONITORS = re.compile(r"show\s+resource\s+monitors\s+like\s+'(?P<name>\w+)'", re.IGNORECASE)
+LOCK_TIMEOUT = re.compile(
+    rf"alter\s+user\s+(?P<name>{NAME})\s+set\s[^;]*\block_timeout\s*=\s*(?P<seconds>\d+)", re.IGNORECASE
+)
+SHOW_LOCK_TIMEOUT = re.compile(r"show\s+parameters\s+like\s+'LOCK_TIMEOUT'\s+in\s+user", re.IGNORECASE)
+HALF_A_DAY = 43_200  # Snowflake's default
 COMMENTS = re.compile(r"\A(?:\s|--[^\n]*\n|/\*.*?\*/)*", re.DOTALL)
 RELATIONS = ("TABLE", "VIEW")
 NEEDS_OWNERSHIP = (exp.Drop, exp.Alter, exp.Comment, exp.TruncateTable)
@@ -77,6 +82,7 @@ class AccessControl:
     grants: set[Grant] = field(default_factory=set)
     future: set[Grant] = field(default_factory=set)
     quotas: dict[str, int] = field(default_factory=dict)
+    lock_timeouts: dict[str, int] = field(default_factory=dict)  # seconds, of users
 
     def run(self, command: str, session: dict[str, Any], connection: FakeSnowflakeConnection) -> str:
         """Return what to run instead of a statement on roles; any other as it is."""
@@ -86,6 +92,9 @@ class AccessControl:
         if found := SHOW_MONITORS.match(text):
             name = _upper(found["name"])
             return f"""select '{name}' as "name", '{self.quotas[name]}' as "credit_quota" """
+        if SHOW_LOCK_TIMEOUT.match(text):
+            seconds = self.lock_timeouts.get(session.get("user", ""), HALF_A_DAY)
+            return f"""select 'LOCK_TIMEOUT' as "key", '{seconds}' as "value" """
         if found := USE_ROLE.match(text):
             session["role"] = _upper(found["name"])
         elif found := GRANT_ROLE.match(text):
@@ -94,6 +103,8 @@ class AccessControl:
         elif found := MONITOR.match(text):
             keep = self.quotas.setdefault if found["kept"] else self.quotas.__setitem__
             keep(_upper(found["name"]), int(found["quota"]))
+        elif found := LOCK_TIMEOUT.match(text):
+            self.lock_timeouts[_upper(found["name"])] = int(found["seconds"])
         elif found := GRANT.match(text):
             self._grant(found)
         elif found := CREATE.match(text):
@@ -328,7 +339,7 @@ def install() -> None:
         answer = await original_login(request)
         warehouse = _upper(request.query_params.get("warehouse") or "")
         token = json.loads(answer.body)["data"]["token"]
-        _session(fs_server.sessions[token]).update(role=role, warehouse=warehouse)
+        _session(fs_server.sessions[token]).update(role=role, warehouse=warehouse, user=user)
         return answer
 
     def execute(self: FakeSnowflakeCursor, command: str, *args: Any, **kwargs: Any) -> Any:

@@ -1,7 +1,7 @@
 """A test double of Snowpipe Streaming: Snowflake's side in memory, and the SDK's client and channel on it.
 
 It does what the SDK's documentation and Snowflake's own Kafka connector say of the service: rows are
-committed later, in order, with the offset token of their call; opening a channel anew drops what an older
+committed later, in order, with the offset token of their call; reopening a channel drops what an older
 opening has not committed and shuts it out, which that one learns when it next sends; a row that a pipe cannot
 load is counted and skipped; counts and tokens outlive an opening. Errors and statuses are the SDK's own.
 

@@ -272,7 +272,7 @@ def _dbt(project: Path, *arguments: str) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=500,
     )
     assert finished.returncode == 0, finished.stdout[-4000:] + finished.stderr[-1000:]
 

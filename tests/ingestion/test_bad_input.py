@@ -106,6 +106,10 @@ BAD_FILES = {
         rf"{CANNOT}line 4 \(3,F,X,1,9\): 5 column\(s\), .* has 4\.",
     ),
     "last row cut off": (CUSTOMERS[:-3], rf"{CANNOT}line 3 \(2,M,California\): 3 column\(s\), .* has 4\."),
+    "a value beside the headers": (
+        f"{HEADER.strip()},\n1,F,X,12,\n2,F,X,1,5\n",
+        r"customers\.csv has a cell in a column without a header: line 3\.",
+    ),
     "too few fields between tabs": (
         f"{CUSTOMERS}3,F,X\n".replace(",", "\t"),
         rf"{CANNOT}line 4 \(3,F,X\): 3 column\(s\), the header has 4\.",

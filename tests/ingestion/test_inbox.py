@@ -1,6 +1,10 @@
 """Nothing in the folder is left out in silence: loaded, a known companion, an error, or named."""
 
+import gzip
+from io import BytesIO
+
 import pytest
+from openpyxl import Workbook
 
 from include.ingestion.errors import IngestionError
 from include.ingestion.quality import check_raw_tables
@@ -49,6 +53,12 @@ OTHERS = {
     "everything.zip": "is an archive; unpack it and deliver the file that it holds",
     "unknown.part": "is an upload under way, or was left by one; finish it or remove the file",
 }
+
+
+def saved(book: Workbook) -> bytes:
+    content = BytesIO()
+    book.save(content)
+    return content.getvalue()
 
 
 @pytest.mark.parametrize("name", COMPANIONS)
@@ -114,6 +124,49 @@ def test_what_no_data_set_knows_is_named_in_log_and_ledger_once(
     uri = f"file://{shop.folder}/notes.docx"
     entry = "select dataset, part, row_count, checksum from raw.ingestion_ledger where source_uri = "
     assert shop.query(f"{entry} '{uri}'") == [(None, None, None, None)]
+
+
+HOLDS_OURS = f"{HEADER}3,F,Boston,1\n"
+WORKBOOK = Workbook()
+WORKBOOK.worksheets[0].append([*HEADER.strip().split(","), "Note"])
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("people.csv", HOLDS_OURS),
+        ("Q4.txt", HOLDS_OURS.replace(",", ";")),
+        ("people.tsv", ("\n" + HOLDS_OURS.replace(",", "\t")).encode("utf-16")),
+        ("2020.csv.gz", gzip.compress(HOLDS_OURS.encode())),
+        ("2020.xlsx", saved(WORKBOOK)),
+    ],
+)
+def test_a_file_of_any_name_with_the_columns_stops_its_data_set(
+    shop: Shop, name: str, content: str | bytes
+) -> None:
+    shop.deliver("customers.csv")
+    shop.deliver(name, content)
+
+    assert shop.complaint() == f"{name} {NO_PART}"
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("products.csv", "SKU,Name,Product_Category,GST,Weight,Colour\n1,A,Nest,10%,1,red\n"),
+        ("empty.csv", ""),
+        ("broken.xlsx", b"PK\x03\x04 and nothing more"),
+        ("broken.csv.gz", b"\x1f\x8b and nothing more"),
+        ("picture.txt", bytes(range(256)) * 9),
+    ],
+)
+def test_a_file_without_the_columns_stops_nothing(shop: Shop, name: str, content: str | bytes) -> None:
+    shop.deliver("customers.csv")
+    shop.deliver(name, content)
+
+    shop.ingest()
+
+    assert shop.query(LEFT_OUT) == [(name, "has a name that no data set knows")]
 
 
 def test_what_is_left_out_does_not_count_as_loaded(shop: Shop) -> None:

@@ -221,6 +221,24 @@ def test_the_quality_gate_counts_the_rows_of_complete_raw_tables(shop: Shop) -> 
         check_raw_tables(shop.warehouse)
 
 
+def test_the_quality_gate_names_what_has_not_been_loaded_for_long(
+    shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    shop.deliver("customers.csv")
+    shop.ingest()
+    deliver_the_others(shop)
+    shop.query(
+        "update raw.ingestion_ledger set loaded_at = loaded_at - interval 8 days where dataset = 'tax_amount'"
+    )
+
+    with caplog.at_level("WARNING"):
+        check_raw_tables(shop.warehouse)
+
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
+        "raw.tax_amount: nothing new was loaded for 8 days, more than the 7 of its source's warn_after."
+    ]
+
+
 def deliver_the_others(shop: Shop) -> None:
     """Load one row of each data set but customers."""
     shop.deliver(

@@ -78,14 +78,14 @@ def test_a_second_run_does_not_load_what_the_first_is_loading(
         second = start(folder, environment)
         if environment["WAREHOUSE"] == "snowflake":
             # Snowflake would let it wait for the first one's lock, where the double refuses at once.
-            _, said = second.communicate(timeout=120)
+            _, said = second.communicate(timeout=500)
             assert second.returncode == 1
             assert "Conflict on" in said or LoadConflictError.__name__ in said, said
-        output, said = first.communicate("go on\n", timeout=120)
+        output, said = first.communicate("go on\n", timeout=500)
         assert output.endswith("loaded\n"), said
     if environment["WAREHOUSE"] == "snowflake":
         second = start(folder, environment)  # as Airflow tries again
-    output, said = second.communicate(timeout=120)
+    output, said = second.communicate(timeout=500)
     assert output.endswith("unchanged\n"), said
 
     with get_warehouse().session() as session:

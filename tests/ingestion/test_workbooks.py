@@ -156,6 +156,8 @@ def test_all_sheets_with_the_columns_are_loaded(shop: Shop) -> None:
         pytest.param([COLUMNS[:3], [2, "M", "Boston"]], False, id="a column short"),
         pytest.param([["Summary of", "customerid"]], False, id="one of the columns"),
         pytest.param([[2, "M", "Boston", 3]], False, id="without a header"),
+        pytest.param([["In 2020"], [], COLUMNS, [2, "M", "Boston", 3]], False, id="below a title"),
+        pytest.param([["In 2020"], COLUMNS, [2, "M", "Boston", 3]], True, id="below a title, hidden"),
         pytest.param([["Product_Category", "GST"], ["Nest", 0.1]], False, id="another data set's"),
         pytest.param([["Product_Category", "GST"], ["Nest", 0.1]], True, id="another data set's, hidden"),
     ],

@@ -1,19 +1,17 @@
 """What orchestration/cosmos_watcher.py relies on in Cosmos; a failure says what a release has changed."""
 
+import copy
 import importlib
 import inspect
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from airflow.dag_processing.dagbag import DagBag
-from airflow.sdk.exceptions import AirflowSkipException
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from cosmos.operators.watcher import DbtProducerWatcherOperator
 
-from include.orchestration.cosmos_watcher import (
-    CLEARINGS,
-    build_again_when_cleared,
-    watch_the_cleared_build,
-)
+from include.orchestration.cosmos_watcher import build_again
 from include.settings import PROJECT_ROOT
 
 ADVICE = "Cosmos has changed: {}. Read include/orchestration/cosmos_watcher.py before you take this release."
@@ -32,27 +30,8 @@ class TaskInstance:
     def xcom_push(self, *, key: str, value: Any) -> None:
         self.xcoms[key] = value
 
-    def xcom_pull(self, *, task_ids: str, key: str) -> Any:
+    def xcom_pull(self, task_ids: str, key: str, **_: Any) -> Any:
         return self.xcoms.get(key)
-
-
-class DagRun:
-    """A run that was cleared this often."""
-
-    def __init__(self, clear_number: int) -> None:
-        self.clear_number = clear_number
-
-
-class Node:
-    """A node's task; dbt reported this of the node."""
-
-    producer_task_id = "transform.dbt_producer_watcher"
-
-    def __init__(self, status: str | None) -> None:
-        self._status = status
-
-    def _get_node_status(self, ti: Any, context: Any) -> str | None:
-        return self._status
 
 
 @pytest.fixture(scope="module")
@@ -65,12 +44,12 @@ def tasks() -> dict[str, Any]:
 
 def test_the_status_of_a_node_is_judged_where_we_import_it_from() -> None:
     state = importlib.import_module("cosmos.operators._watcher.state")
-    judge = getattr(state, "is_dbt_node_status_success", None)
-    assert judge is not None, ADVICE.format("_watcher.state has no is_dbt_node_status_success")
-    good = [
+    judge = getattr(state, "is_dbt_node_status_failed", None)
+    assert judge is not None, ADVICE.format("_watcher.state has no is_dbt_node_status_failed")
+    bad = [
         status for status in ("success", "pass", "warn", "error", "fail", "skipped", None) if judge(status)
     ]
-    assert good == ["success", "pass", "warn"], ADVICE.format("is_dbt_node_status_success judges otherwise")
+    assert bad == ["error", "fail"], ADVICE.format("is_dbt_node_status_failed judges otherwise")
 
 
 def test_the_producer_is_the_one_task_that_we_find_and_holds_the_tests_of_each_model(
@@ -102,31 +81,54 @@ def test_cosmos_still_skips_a_producer_that_is_tried_again(
     monkeypatch.setattr("cosmos.operators.watcher._restore_xcom_from_variable", lambda context: False)
     producer = tasks["transform.dbt_producer_watcher"]
     with pytest.raises(AirflowSkipException, match="does not support Airflow retries"):
-        producer.execute({"ti": TaskInstance(try_number=2), "run_id": "any", "dag_run": DagRun(1)})
+        producer.execute({"ti": TaskInstance(try_number=2), "run_id": "any"})
 
 
-def test_a_cleared_producer_looks_like_a_first_try_and_notes_the_clearing() -> None:
-    ti = TaskInstance(try_number=2)
-    context: Any = {"ti": ti, "dag_run": DagRun(clear_number=1)}
-    build_again_when_cleared(context)
+def test_every_try_of_the_producer_looks_like_the_first() -> None:
+    context: Any = {"ti": TaskInstance(try_number=2)}
+    build_again(context)
     assert context["ti"].try_number == 1
-    assert ti.xcoms == {CLEARINGS: 1}
 
 
-@pytest.mark.parametrize(
-    ("try_number", "built_at", "status", "reports"),
-    [
-        (1, 1, "success", 1),
-        (2, 1, "success", 1),  # cleared with the producer, whose build has built it
-        (2, 0, "success", 2),  # cleared alone: runs the node by itself
-        (2, 1, "error", 2),
-        (2, 1, None, 2),
-    ],
-)
-def test_a_cleared_node_reports_the_build_that_was_cleared_with_it(
-    try_number: int, built_at: int, status: str | None, reports: int
+def test_a_failed_build_leaves_no_variable_behind(tasks: dict[str, Any]) -> None:
+    """Cosmos would keep dbt's messages in one, for a retry of its own, and nothing ever deletes it."""
+    producer = tasks["transform.dbt_producer_watcher"]
+    assert producer.retries == 1
+    assert [*producer.on_retry_callback] == []
+    assert [one.__name__ for one in producer.on_failure_callback] == ["note_failure"]
+
+
+@pytest.fixture
+def execute(tasks: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Give a function that does what Airflow does with a node's task; to run dbt in it is an error."""
+
+    def run(task_id: str, status: str | None, try_number: int, producer: str) -> None:
+        node = copy.copy(tasks[task_id])
+        monkeypatch.setattr(node, "_get_producer_task_status", lambda context: producer)
+        monkeypatch.setattr(node, "build_and_run_cmd", lambda *_, **__: pytest.fail("dbt ran for one node"))
+        key = f"{node.model_unique_id.replace('.', '__')}_status"
+        if "test" in task_id:
+            key = key.replace("_status", "_tests_status")
+        xcom: Any = status if "test" in task_id else {"status": status, "outlet_uris": []}
+        ti = TaskInstance(try_number, {key: xcom} if status else {})
+        context: Any = {"ti": ti, "task": node, "task_instance": ti, "run_id": "any"}
+        node._pre_execute_hook(context)
+        node.execute(context)
+
+    return run
+
+
+@pytest.mark.parametrize("node", ["transform.fct_sales.run", "transform.fct_sales.test"])
+@pytest.mark.parametrize("try_number", [1, 2])
+def test_no_node_is_ever_built_by_its_own_task(
+    execute: Callable[..., Any], node: str, try_number: int
 ) -> None:
-    ti = TaskInstance(try_number, {CLEARINGS: built_at})
-    context: Any = {"ti": ti, "task": Node(status), "dag_run": DagRun(clear_number=1)}
-    watch_the_cleared_build(context)
-    assert context["ti"].try_number == reports
+    """Its task has no slot of the pool, so dbt in it would write beside another run's build."""
+    execute(node, "success", try_number, "success")
+    with pytest.raises(AirflowFailException, match=r"dbt says error of .*that task alone builds: clear it"):
+        execute(node, "error", try_number, "failed")
+    for producer in ("failed", "skipped"):
+        with pytest.raises(AirflowFailException, match="dbt ended without a word of"):
+            execute(node, None, try_number, producer)
+    with pytest.raises(AirflowSkipException):
+        execute(node, "skipped", try_number, "success")

@@ -60,10 +60,11 @@ def warehouse(tmp_path: Path) -> Path:
             create view staging.quarantine as from range(4);
             create view staging.rejected_rows_by_rule as
             select * from (values
-                ('discount_coupon', 'month is no month', 1, 0.00::decimal(38, 2), false),
-                ('online_sales', 'the same line', 2, 5000.00::decimal(38, 2), true),
-                ('online_sales', 'quantity is too large', 1, 1200.50::decimal(38, 2), false)
-            ) as t(dataset, reject_rule, row_count, gross_amount, is_repeated);
+                ('discount_coupon', 'month is no month', 1, 0.00::decimal(38, 2), false, 0),
+                ('online_sales', 'the same line', 2, 5000.00::decimal(38, 2), true, 0),
+                ('online_sales', 'quantity is too large', 3, 1200.50::decimal(38, 2), false, 2)
+            ) as t(dataset, reject_rule, row_count, gross_amount, is_repeated,
+                row_count_of_unknown_amount);
             create table snapshots.customer_snapshot as from range(4);
             create table analytics.fct_orders as from range(1);
             create table analytics.fct_sales as
@@ -75,13 +76,13 @@ def warehouse(tmp_path: Path) -> Path:
             ) as t(customer_id, net_sales_amount, discount_amount, gst_amount, delivery_amount, total_amount);
             create table raw.dbt_run_results as
             select * from (values
-                ('a', 'test', 'fail', timestamp '2026-01-01 11:00'),
-                ('a', 'test', 'fail', timestamp '2026-01-01 12:01'),
-                ('a', 'test', 'pass', timestamp '2026-01-01 12:02'),
-                ('b', 'test', 'warn', timestamp '2026-01-01 12:02'),
-                ('c', 'unit_test', 'pass', timestamp '2026-01-01 12:02'),
-                ('m', 'model', 'success', timestamp '2026-01-01 12:02')
-            ) as t(node_id, resource_type, status, completed_at);
+                ('test.shop.a.1', 'test', 'fail', timestamp '2026-01-01 11:00', 'Got 1 result'),
+                ('test.shop.a.1', 'test', 'warn', timestamp '2026-01-01 12:01', 'Got 1 result'),
+                ('test.shop.a.1', 'test', 'pass', timestamp '2026-01-01 12:02', ''),
+                ('test.shop.usual_rows.2', 'test', 'warn', timestamp '2026-01-01 12:02', 'Got 2 results'),
+                ('unit_test.shop.c.d', 'unit_test', 'pass', timestamp '2026-01-01 12:02', ''),
+                ('model.shop.m', 'model', 'success', timestamp '2026-01-01 12:02', '')
+            ) as t(node_id, resource_type, status, completed_at, message);
             """
         )
     return path
@@ -110,12 +111,12 @@ def test_money_is_shown_with_separators_and_two_decimals(warehouse: Path) -> Non
     assert "Revenue (net sales) 1,234.56" in lines
     assert "Discount 20.00" in lines
     assert [line for line in lines if "online_sales: " in line or "discount_coupon: " in line] == [
-        "online_sales: quantity is too large 1 1,200.50",
+        "online_sales: quantity is too large 3 1,200.50 + 2 unknown",
         "discount_coupon: month is no month 1 0.00",
         "online_sales: the same line (nothing is lost) 2 5,000.00",
     ]
     assert "ingest 3.2" in lines
-    assert "Tests: 2 passed, 1 warned, 0 failed" in lines
+    assert lines[-2:] == ["Tests: 2 passed, 1 warned, 0 failed", "Warned: usual_rows: Got 2 results"]
 
 
 def test_a_task_group_is_one_stage_from_first_start_to_last_end() -> None:

@@ -198,7 +198,7 @@ def test_a_port_in_use_is_one_clear_line() -> None:
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=500,
         )
 
     assert done.returncode == 2

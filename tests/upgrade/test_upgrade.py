@@ -1,4 +1,4 @@
-"""The warehouse of the previous release under today's code: nothing is lost, nothing is built anew.
+"""The warehouse of the previous release under today's code: nothing is lost, nothing is rebuilt.
 
 CONTRIBUTING.md says how the next release's file is made.
 """

@@ -15,7 +15,12 @@ from typer.testing import CliRunner
 from include.settings import get_settings
 from include.warehouse import Role
 from include.warehouse.check import app
-from include.warehouse.snowflake import FILE_FORMAT, SnowflakeWarehouse
+from include.warehouse.snowflake import (
+    FILE_FORMAT,
+    LOCK_TIMEOUT_SECONDS,
+    SESSION_PARAMETERS,
+    SnowflakeWarehouse,
+)
 from streaming_workers.consumer.sinks import get_sink
 from tests.doubles.snowflake_double import BOOTSTRAP, TEARDOWN, SnowflakeDouble, start_double
 
@@ -135,6 +140,27 @@ def test_what_is_missing_is_named_and_its_remedy_mends_it(
     assert code == 1
     assert f"missing {line}\n        {remedy};\n" in output
     assert output.count("missing ") == 1
+    run(remedy)
+    assert check()[0] == 0
+
+
+def test_no_session_waits_half_a_day_for_the_lock_of_a_frozen_process(run: Run) -> None:
+    """Ours set it themselves, dbt's have it of the user: the bootstrap sets it on all, the check looks."""
+    text = BOOTSTRAP.read_text(encoding="utf-8")
+    users = set(re.findall(r"create user if not exists (\w+)", text))
+    bounded = (
+        rf"alter user (\w+) set lock_timeout = {LOCK_TIMEOUT_SECONDS} abort_detached_query = true"
+        r" statement_timeout_in_seconds = \d+;"
+    )
+    assert set(re.findall(bounded, text)) == users
+    assert SESSION_PARAMETERS["LOCK_TIMEOUT"] == LOCK_TIMEOUT_SECONDS
+    run("alter user marketing_airflow set lock_timeout = 43200")
+
+    code, output = check()
+
+    remedy = "alter user marketing_airflow set lock_timeout = 900 abort_detached_query = true"
+    assert code == 1
+    assert f"dbt waits 43200 s for a lock, no longer than 900\n        {remedy};\n" in output
     run(remedy)
     assert check()[0] == 0
 

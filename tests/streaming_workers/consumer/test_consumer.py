@@ -270,6 +270,6 @@ def test_a_broker_that_dies_is_waited_for_and_does_not_hold_up_the_end(
 
 def test_a_setting_that_cannot_be_used_is_one_line(stage: Stage) -> None:
     with stage.consumer(CONSUMER_BATCH_ROWS="0") as consumer:
-        assert consumer.process.wait(timeout=30) == 2
+        assert consumer.process.wait(timeout=500) == 2
         [line] = consumer.lines()
     assert "batch_rows" in line["error"]

@@ -50,7 +50,7 @@ def run(stage: Stage, *arguments: str) -> "subprocess.CompletedProcess[str]":
         env={"KAFKA_BOOTSTRAP_SERVERS": stage.broker.bootstrap_servers, "COLUMNS": "240"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=500,
         check=False,
     )
 
@@ -215,7 +215,7 @@ def test_a_cluster_that_does_not_answer_is_one_sentence(tmp_path: Path) -> None:
         env={"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=500,
         check=False,
     )
 

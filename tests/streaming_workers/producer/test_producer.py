@@ -207,7 +207,7 @@ def test_a_setting_that_cannot_be_used_ends_it_with_one_clear_line(
         env={"PRODUCER_METRICS_PORT": "0", **changes},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=500,
         check=False,
     )
 

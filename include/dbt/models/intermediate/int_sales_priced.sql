@@ -133,7 +133,7 @@ taxed as (
         category,
         transaction_date,
         quantity,
-        avg_price,
+        cast(avg_price as decimal(18, 4)) as avg_price,
         coupon_status,
         coupon_code,
         discount_rate,

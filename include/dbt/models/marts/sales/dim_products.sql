@@ -50,6 +50,6 @@ inner join taxes
         and ranked.transaction_date >= taxes.valid_from
         and ranked.transaction_date < taxes.valid_to
 
-left join product_groups on ranked.category = product_groups.category
+left join product_groups on lower(ranked.category) = lower(product_groups.category)
 
 where ranked.recency_number = 1

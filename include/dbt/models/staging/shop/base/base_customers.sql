@@ -15,8 +15,8 @@ typed as (
         *,
         {{ parse_integer('customerid') }} as customer_id,
         case
-            when lower(trim(gender)) in ('f', 'female') then 'F'
-            when lower(trim(gender)) in ('m', 'male') then 'M'
+            when lower({{ text_value('gender') }}) in ('f', 'female') then 'F'
+            when lower({{ text_value('gender') }}) in ('m', 'male') then 'M'
         end as gender_code,
         {{ text_value('gender') }} as gender_text,
         {{ text_value('location') }} as location_name,

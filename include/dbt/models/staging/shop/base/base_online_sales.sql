@@ -59,8 +59,8 @@ matched as (
         taxes.category,
         day_first_files.day_first_date,
         case
-            when typed.quantity_number between 1 and {{ number_var('max_quantity', whole=true) }}
-                then {{ money('typed.quantity_number * typed.price') }}
+            when abs(typed.quantity_number) <= {{ number_var('max_quantity', whole=true) }}
+                then {{ money('abs(typed.quantity_number) * typed.price') }}
         end as gross_amount
 
     from typed
@@ -175,7 +175,10 @@ numbered as (
             partition by reject_rule, transaction_number, transaction_occurrence, sku
             order by
                 transaction_day, source_customer_id, price, quantity_number, coupon_status_key, delivery, category
-        ) as integer) as line_number
+        ) as integer) as line_number,
+        max(delivery) over (
+            partition by reject_rule, transaction_number, transaction_occurrence
+        ) as transaction_delivery
 
     from ruled
 
@@ -214,6 +217,14 @@ select
                             then
                                 'its gross amount of ' || cast(gross_amount as varchar)
                                 || ' is above max_transaction_amount = {{ number_var('max_transaction_amount') }}. '
+                        else ''
+                    end
+                    || case
+                        when delivery > 0 and delivery < transaction_delivery
+                            then
+                                'its delivery charge of ' || cast({{ money('delivery') }} as varchar)
+                                || ' does not count, since its transaction also has '
+                                || cast({{ money('transaction_delivery') }} as varchar) || '. '
                         else ''
                     end,
                     ''

@@ -1,8 +1,8 @@
-{# on-run-start hook: makes the tables of the source `streaming` where the consumer has not made them yet, so that the
-   models build on a warehouse that no consumer has touched. A table that exists stays as it is. #}
-{% macro create_streaming_tables() -%}
+{# on-run-start hook: makes the tables of the sources `streaming` and `outlook`, so that the models build on a warehouse
+   that no consumer and no training has touched. A table that exists stays as it is. #}
+{% macro create_source_tables() -%}
     {%- if execute and flags.WHICH in ('build', 'run', 'test', 'seed', 'snapshot', 'freshness') -%}
-        {%- for source in graph.sources.values() | selectattr('source_name', 'equalto', 'streaming') -%}
+        {%- for source in graph.sources.values() | selectattr('source_name', 'in', ('streaming', 'outlook')) -%}
             {%- set table = api.Relation.create(
                 database=source.database, schema=source.schema, identifier=source.identifier) -%}
             {%- if not adapter.check_schema_exists(table.database, table.schema) -%}

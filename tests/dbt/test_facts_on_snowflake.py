@@ -1,0 +1,101 @@
+"""On Snowflake's side, too, a run ends where a full refresh does; a test double stands for the account."""
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from random import Random
+
+import pytest
+from dbt.cli.main import dbtRunner
+
+from include.ingestion.datasets import DATASETS
+from include.ingestion.loader import ingest
+from include.settings import get_settings
+from include.warehouse.snowflake import SnowflakeWarehouse
+from standalone.sample_data.generator import generate
+from tests.dbt.changes import CHANGES
+from tests.dbt.dbt_project import WITHOUT_TESTS, Outcome, Project, Rows, invoke, keep_some, make_project
+from tests.dbt.test_facts import MARTS, OF_THE_BUILD, QUICKLY, RANGES, differing, run
+from tests.doubles.snowflake_double import start_double
+
+EXAMPLES = int(os.environ.get("FACTS_EXAMPLES_SNOWFLAKE", "3"))
+
+
+class ProjectOnSnowflake(Project):
+    """The same project on the account that SNOWFLAKE_* names; its `warehouse` is not used."""
+
+    def ingest(self) -> None:
+        """Load what changed in the folder."""
+        for dataset in DATASETS:
+            ingest(SnowflakeWarehouse(), str(self.folder), dataset)
+
+    def query(self, sql: str) -> Rows:
+        """Return the rows of one statement."""
+        with SnowflakeWarehouse().session() as session:
+            return session.execute(sql)
+
+    def dbt(self, *arguments: str, **variables: str) -> Outcome:
+        """Run dbt in this process without parsing the project again."""
+        options = ["--vars", json.dumps(variables)] if variables else []
+        with contextlib.chdir(self.directory):
+            return invoke(dbtRunner(manifest=self.manifest), [*arguments, *options])
+
+    def marts(self) -> dict[str, Rows]:
+        """Return the sorted rows of each mart, without what tells of the build."""
+        found = {}
+        for mart in MARTS:
+            columns = self.query(
+                "select lower(column_name) from information_schema.columns"
+                f" where lower(table_schema) = 'analytics' and lower(table_name) = '{mart}' order by 1"
+            )
+            names = ", ".join(name for (name,) in columns if name not in OF_THE_BUILD)
+            found[mart] = sorted(self.query(f"select {names} from analytics.{mart}"), key=str)
+        return found
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProjectOnSnowflake]:
+    """A shop with 25 customers, built on a double; each example goes on from where the last one ended."""
+    place = tmp_path_factory.mktemp("facts_on_snowflake")
+    generate(place / "everyone")
+    with start_double() as double, pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith(("SNOWFLAKE_", "DBT_"))]:
+            patch.delenv(name)
+        for name, value in double.environment().items():
+            patch.setenv(name, value)
+        get_settings.cache_clear()
+        made = make_project(place / "project")
+        project = ProjectOnSnowflake(made.tree, made.folder, made.warehouse)
+        keep_some(place / "everyone", project.folder, customers=25)
+        project.ingest()
+        with contextlib.chdir(project.directory):
+            parsed = invoke(dbtRunner(), ["parse"])
+        project = replace(project, manifest=parsed.raw.result)
+        built = project.dbt("build", *WITHOUT_TESTS)
+        assert built.success, built.output
+        yield project
+    get_settings.cache_clear()
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("seed", range(EXAMPLES))
+def test_an_incremental_run_ends_where_a_full_refresh_does(shop: ProjectOnSnowflake, seed: int) -> None:
+    """FACTS_EXAMPLES_SNOWFLAKE=20 tries more."""
+    random, before = Random(seed), shop.marts()
+    for change in random.sample(CHANGES, 4):
+        change(shop.folder, random)
+    shop.ingest()
+    if seed % 2:
+        first, last = random.choice(RANGES)
+        run(shop, start_date=first, end_date=last)
+    run(shop)
+    found = shop.marts()
+
+    after = (f"fct_sales+,{mart}" for mart in MARTS)
+    refreshed = shop.dbt("run", *QUICKLY, "--full-refresh", "--select", *after, "int_customer_features")
+
+    assert refreshed.success, refreshed.output
+    assert found != before
+    assert differing(found, shop.marts()) == {}
