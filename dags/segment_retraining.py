@@ -1,11 +1,9 @@
 """
 ### Segment retraining
 
-Scores every customer with the model in use in each run, and refits the model when that is due.
-Runs when `fct_sales` is updated, weekly, and by hand. Every task can be cleared.
+Scores all customers with the model in use, and refits it when due. After `fct_sales`, weekly, by hand.
 
-1. **features** up to the as-of date; **outlook**: who will buy again; **due**: by hand, a month after the
-   last version, or on drift.
+1. **features**; **outlook**: who will buy again; **due**: by hand, a month after the last fit, or on drift.
 2. **fit** a version; **gate**: one that fails is kept, not used; **ask** waits for a person's yes, if the
    parameter says so; **register**, **reseed**: the model and its segments are in use.
 3. **segment_marts**, **publish**: scores and marts, whatever came of 2; **outcome** fails if 2 failed.
@@ -50,11 +48,11 @@ def segment_retraining() -> None:
         return do("fit", context["params"])
 
     @task.branch
-    def gate(version: str, **context: Any) -> Any:
+    def gate(version: Any, **context: Any) -> Any:
         return do("gate", version, context["params"]["ask"])
 
     @task(trigger_rule="none_failed_min_one_success")
-    def register(version: str, **context: Any) -> None:
+    def register(version: Any, **context: Any) -> None:
         do("register", version, context["ti"].xcom_pull(task_ids="ask"))
 
     @task(pool="warehouse")
@@ -63,9 +61,7 @@ def segment_retraining() -> None:
 
     @task(pool="warehouse", max_active_tis_per_dag=1)
     def reseed() -> None:
-        from ml.reseed import reseed
-
-        reseed()
+        do("reseed")
 
     score = EmptyOperator(task_id="score", trigger_rule="all_done_min_one_success")
     publish = EmptyOperator(task_id="publish", outlets=[Asset("fct_customer_segments")])
@@ -74,12 +70,11 @@ def segment_retraining() -> None:
     ask = ApprovalOperator(task_id="ask", subject="Use a model that failed the gate?", body=found)
     features = dbt_task_group("features", select=["int_customer_features"], dbt_vars=AS_OF_VARS)
     marts = dbt_task_group("segment_marts", after=score, select=["tag:segment_marts"], dbt_vars=AS_OF_VARS)
-    version: Any = fit()
-    judged, registered = gate(version), register(version)
+    judged, registered = gate(version := fit()), register(version)
     chain(features, due(), version, judged, ask, registered, reseed(), [score, outcome])
     chain(features, outlook(), [score, outcome])
-    chain(judged, registered)
-    chain(marts, publish, outcome)
+    judged >> registered
+    marts >> publish >> outcome
 
 
 segment_retraining()

@@ -9,6 +9,7 @@ from typing import Any
 from airflow.sdk import get_current_context
 from airflow.sdk.exceptions import AirflowFailException
 
+import ml.reseed
 from include.alert_kind import AlertKind
 from include.warehouse import Warehouse, get_warehouse
 from ml.drift import RefitSettings, drift
@@ -128,6 +129,11 @@ def register(version: str, answer: Mapping[str, Any] | None = None) -> None:
 
 def _name_of(user: Any) -> str:
     return str(user.get("name") or user.get("id")) if isinstance(user, Mapping) else str(user or "unknown")
+
+
+def reseed() -> None:
+    """Load the current version into the warehouse."""
+    ml.reseed.reseed()
 
 
 def look_ahead(params: Mapping[str, Any]) -> None:

@@ -253,7 +253,7 @@ def test_no_segment_changes_before_the_gate(bag: DagBag) -> None:
     dag = bag.dags["segment_retraining"]
     after = dag.get_task("gate").get_flat_relative_ids(upstream=False)
     before = {task.task_id for task in dag.tasks} - after - {"gate"}
-    assert {task for task in before if not task.startswith("features.")} == {"due", "fit"}
+    assert {task for task in before if not task.startswith("features.")} == {"due", "fit", "outlook"}
 
 
 def test_customers_are_scored_whatever_became_of_a_training(bag: DagBag) -> None:
@@ -265,7 +265,7 @@ def test_customers_are_scored_whatever_became_of_a_training(bag: DagBag) -> None
     assert any(task.startswith("features.") for task in score.upstream_task_ids)
     assert "score" in dag.get_task("segment_marts.dbt_producer_watcher").get_flat_relative_ids(upstream=True)
     assert outcome.trigger_rule == "none_failed"
-    assert outcome.upstream_task_ids == {"publish", "reseed"}
+    assert outcome.upstream_task_ids == {"publish", "reseed", "outlook"}
 
 
 def test_nothing_is_built_from_the_streams_before_the_gate(bag: DagBag) -> None:

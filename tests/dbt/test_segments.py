@@ -204,7 +204,9 @@ def test_every_build_scores_all_customers_with_the_model_in_use(trained: Trained
 
     model = trained.registry.model(trained.second)
     expected = model.predict(load_features(DuckDBWarehouse(shop.warehouse)).frame)
-    found = dict(shop.query("select customer_id, segment_id from analytics.fct_customer_segments"))
+    found: dict[int, int] = dict(
+        shop.query("select customer_id, segment_id from analytics.fct_customer_segments")
+    )
     assert found == expected.to_dict()
     causes = shop.query(
         "select distinct move_cause from analytics.fct_segment_migrations where from_segment_id is not null"
