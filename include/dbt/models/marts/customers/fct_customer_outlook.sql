@@ -46,6 +46,7 @@ select
     banded.expected_purchases,
     segments.segment_id,
     segments.segment_name,
+    segments.lifecycle_stage,
     actions.next_best_action,
     banded.predicted_at
 
