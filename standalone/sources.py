@@ -33,7 +33,8 @@ def remember(settings: Settings, location: str) -> None:
 def make_room(settings: Settings, location: str, *, replace: bool) -> Path | None:
     """Refuse files that do not go with those in the DuckDB file; with `replace`, set that file aside.
 
-    Returns the place of a file that was set aside. Raises SourceError. A file that another process holds is
+    The local registry goes with it: no version for other customers can be compared with its versions. Returns
+    the place of a file that was set aside. Raises SourceError. A file that another process holds is
     left to ingestion, which refuses the same.
     """
     if replace and settings.warehouse != "duckdb":
@@ -50,14 +51,18 @@ def make_room(settings: Settings, location: str, *, replace: bool) -> Path | Non
         raise SourceError(f"{settings.duckdb_path} cannot be set aside or read: {error}") from error
     if refusal and not replace:
         raise SourceError(refusal)
-    return _set_aside(settings.duckdb_path) if refusal else None
+    return _set_aside(settings) if refusal else None
 
 
-def _set_aside(path: Path) -> Path:
-    aside = path.with_name(f"{path.name}.replaced-{datetime.now(UTC):%Y%m%dT%H%M%SZ}")
+def _set_aside(settings: Settings) -> Path:
+    path, replaced = settings.duckdb_path, f"replaced-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+    aside = path.with_name(f"{path.name}.{replaced}")
     log = path.with_name(f"{path.name}.wal")
     if log.exists():
         log.rename(aside.with_name(f"{aside.name}.wal"))
+    registry = settings.local_dir / "segments"
+    if registry.exists():
+        registry.rename(registry.with_name(f"segments.{replaced}"))
     path.rename(aside)
     return aside
 

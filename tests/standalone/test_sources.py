@@ -83,8 +83,13 @@ def test_replace_sets_the_old_warehouse_aside_and_loses_nothing(
 ) -> None:
     with fill(shop).session() as session:
         before = session.execute("select * from raw.customers order by all")
+    versions = settings.local_dir / "segments" / "versions"
+    versions.mkdir(parents=True)
     _with_source(settings, "generated", 1, True)
     assert not settings.duckdb_path.exists()
+    assert not versions.exists()
+    (registry,) = settings.local_dir.glob("segments.replaced-*")
+    assert (registry / "versions").exists()
     (aside,) = settings.duckdb_path.parent.glob("*.replaced-*")
     with DuckDBWarehouse(aside).session() as session:
         assert session.execute("select * from raw.customers order by all") == before
