@@ -70,7 +70,7 @@ check: $(VENV)/.installed  ## Check the warehouse's connection and privileges
 
 test: setup kafka chromium promtool  ## Run all tests [ARGS=what pytest takes]
 	@mkdir -p .local/coverage
-	@$(BIN)/python -m pytest -n 2 --no-loadscope-reorder $(or $(ARGS),--cov --cov-report=term:skip-covered)
+	@$(BIN)/python -m pytest -n 2 --no-loadscope-reorder $(or $(ARGS),--cov --cov-report=term:skip-covered --durations=20)
 
 # The local broker runs on Java, and Maven brings its jars.
 kafka: $(VENV)/.installed

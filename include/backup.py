@@ -275,7 +275,7 @@ def create_command() -> None:
 def every_command(
     hours: Annotated[float, typer.Argument(help="Hours from one backup to the next.")] = 24,
 ) -> None:
-    """Make a backup whenever the newest is so old, for ever: compose's profile `backups`.
+    """Make a backup whenever the newest is so old, until stopped: compose's profile `backups`.
 
     What goes wrong is printed, and tried again after RETRY_SECONDS.
     """

@@ -273,14 +273,17 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 @app.command()
 def main(
-    as_of: Annotated[str, typer.Option(help="Last day that is known; default: the latest order's.")] = "",
+    as_of: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], help="Last day that is known; default: the latest order's."),
+    ] = None,
 ) -> None:
     """Predict who will buy again and store it; then build `tag:segment_marts` with dbt."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    day = dt.date.fromisoformat(as_of) if as_of else None
-    made = predict(get_warehouse(role="transformer"), day, look_back=True)
-    if made:
-        typer.echo(card_section(made))
+    made = predict(get_warehouse(role="transformer"), as_of.date() if as_of else None, look_back=True)
+    if made is None:  # which the log says
+        raise typer.Exit(1)
+    typer.echo(card_section(made))
 
 
 if __name__ == "__main__":

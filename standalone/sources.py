@@ -6,6 +6,7 @@ from pathlib import Path
 
 import duckdb
 
+from include.backup import Places
 from include.ingestion.origin import MARKER, Origin, held_by, mixture
 from include.settings import Settings
 from include.warehouse.duckdb import DuckDBWarehouse, is_lock_conflict
@@ -33,7 +34,8 @@ def remember(settings: Settings, location: str) -> None:
 def make_room(settings: Settings, location: str, *, replace: bool) -> Path | None:
     """Refuse files that do not go with those in the DuckDB file; with `replace`, set that file aside.
 
-    Returns the place of a file that was set aside. Raises SourceError. A file that another process holds is
+    The registry goes with LOCAL_DIR's: versions for other customers cannot be compared with its own. Returns
+    the place of a file that was set aside. Raises SourceError. A file that another process holds is
     left to ingestion, which refuses the same.
     """
     if replace and settings.warehouse != "duckdb":
@@ -50,14 +52,19 @@ def make_room(settings: Settings, location: str, *, replace: bool) -> Path | Non
         raise SourceError(f"{settings.duckdb_path} cannot be set aside or read: {error}") from error
     if refusal and not replace:
         raise SourceError(refusal)
-    return _set_aside(settings.duckdb_path) if refusal else None
+    return _set_aside(settings) if refusal else None
 
 
-def _set_aside(path: Path) -> Path:
-    aside = path.with_name(f"{path.name}.replaced-{datetime.now(UTC):%Y%m%dT%H%M%SZ}")
+def _set_aside(settings: Settings) -> Path:
+    path, replaced = settings.duckdb_path, f"replaced-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+    aside = path.with_name(f"{path.name}.{replaced}")
     log = path.with_name(f"{path.name}.wal")
     if log.exists():
         log.rename(aside.with_name(f"{aside.name}.wal"))
+    registry = Places.of(settings).segments
+    # A warehouse elsewhere, as of `make build DUCKDB_PATH=…`, shares the registry with the one of LOCAL_DIR.
+    if registry and registry.exists() and path.is_relative_to(settings.local_dir):
+        registry.rename(registry.with_name(f"{registry.name}.{replaced}"))
     path.rename(aside)
     return aside
 

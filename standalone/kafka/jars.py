@@ -88,7 +88,7 @@ def _check(jars: Path, checksums: Path) -> None:
     if wrong := sorted(name for name in listed.keys() | found.keys() if listed.get(name) != found.get(name)):
         raise BrokerError(
             f"Maven brought other jars than {checksums} lists: {', '.join(wrong)}."
-            f" After a change of pom.xml that is meant, write the list again: `make jars-checksums`."
+            " After a change of pom.xml that is meant, write the list again: `make jars-checksums`."
         )
 
 

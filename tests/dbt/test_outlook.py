@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from include.warehouse.duckdb import DuckDBWarehouse
 from ml import outlook
@@ -102,6 +103,19 @@ def test_too_short_a_history_stores_nothing_and_says_why(
     assert "there are 101 days of orders, and it needs 180." in caplog.text
     build(shop)
     assert shop.query("select count(*) from analytics.fct_customer_outlook") == [(0,)]
+
+
+def test_the_command_says_what_it_stored_or_why_not(shop: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outlook, "get_warehouse", lambda role: DuckDBWarehouse(shop.warehouse))
+    monkeypatch.setattr(outlook, "RESAMPLES", 5)
+    run = CliRunner().invoke
+
+    done = run(outlook.app, [])
+    assert done.exit_code == 0, done.output
+    assert "are expected to buy again within 90 days" in done.output
+    assert shop.query(f"select count(*) > 0 from {outlook.TABLE}") == [(True,)]
+    assert run(outlook.app, ["--as-of", "2019-02-01"]).exit_code == 1
+    assert run(outlook.app, ["--as-of", "1 May"]).exit_code == 2
 
 
 def test_every_segment_and_band_has_an_action(shop: Project) -> None:

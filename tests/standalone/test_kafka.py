@@ -174,11 +174,13 @@ class FakeMaven:
         program.write_text(FAKE_MAVEN)
         program.chmod(0o755)
         monkeypatch.setenv("CALLS", str(self._calls))
-        checksums = folder / "jars.sha512"
+        self.checksums = folder / "jars.sha512"
         digest = hashlib.sha512(b"jar\n").hexdigest()
-        checksums.write_text(f"{digest}  kafka.jar\n")
-        monkeypatch.setattr(jars, "CHECKSUMS", checksums)
+        self.checksums.write_text(f"{digest}  kafka.jar\n")
         monkeypatch.setenv("PATH", str(program.parent), prepend=os.pathsep)
+
+    def fetch(self, pom: Path = POM) -> Path:
+        return fetch_jars(pom, self.libs, self.checksums)
 
     def calls(self) -> int:
         return len(self._calls.read_text().splitlines())
@@ -191,7 +193,7 @@ def maven(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeMaven:
 
 def test_jars_are_fetched_once_also_by_two_at_once(maven: FakeMaven) -> None:
     with ThreadPoolExecutor() as pool:
-        folders = list(pool.map(lambda _: fetch_jars(libs=maven.libs), range(4)))
+        folders = list(pool.map(lambda _: maven.fetch(), range(4)))
 
     assert maven.calls() == 1
     assert set(folders) == {jar_dir(libs=maven.libs)}
@@ -203,7 +205,7 @@ def test_another_pin_fetches_other_jars(maven: FakeMaven, tmp_path: Path) -> Non
     pom = tmp_path / "pom.xml"
     pom.write_text(POM.read_text().replace("2.25.5", "2.25.6"))
 
-    assert fetch_jars(libs=maven.libs) != fetch_jars(pom, maven.libs)
+    assert maven.fetch() != maven.fetch(pom)
     assert maven.calls() == 2
 
 
@@ -212,24 +214,24 @@ def test_a_failed_fetch_leaves_nothing_and_is_tried_again(
 ) -> None:
     monkeypatch.setenv("MAVEN_EXIT", "1")
     with pytest.raises(BrokerError, match="Maven could not fetch"):
-        fetch_jars(libs=maven.libs)
+        maven.fetch()
     assert [path.name for path in maven.libs.iterdir()] == [".lock"]
 
     monkeypatch.setenv("MAVEN_EXIT", "0")
-    assert (fetch_jars(libs=maven.libs) / "kafka.jar").exists()
+    assert (maven.fetch() / "kafka.jar").exists()
 
 
 def test_a_jar_that_was_tampered_with_is_not_used(maven: FakeMaven, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JAR", "another")
     with pytest.raises(BrokerError, match=r"other jars than .*jars\.sha512 lists: kafka\.jar\."):
-        fetch_jars(libs=maven.libs)
+        maven.fetch()
     assert [path.name for path in maven.libs.iterdir()] == [".lock"]
 
 
-def test_a_jar_too_many_is_not_used(maven: FakeMaven, monkeypatch: pytest.MonkeyPatch) -> None:
-    jars.CHECKSUMS.write_text("")
+def test_a_jar_too_many_is_not_used(maven: FakeMaven) -> None:
+    maven.checksums.write_text("")
     with pytest.raises(BrokerError, match=r"lists: kafka\.jar\."):
-        fetch_jars(libs=maven.libs)
+        maven.fetch()
 
 
 def test_the_listed_jars_are_those_that_are_installed() -> None:

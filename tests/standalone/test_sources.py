@@ -21,7 +21,7 @@ from standalone.sources import SourceError, make_room, recall, remember
 
 @pytest.fixture
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    for name in ("DUCKDB_PATH", "SOURCE_LOCATION", "DATA_DIR", "REPLACE", "WAREHOUSE"):
+    for name in ("DUCKDB_PATH", "SOURCE_LOCATION", "DATA_DIR", "ML_REGISTRY", "REPLACE", "WAREHOUSE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("LOCAL_DIR", str(tmp_path / "local"))
     return Settings()
@@ -83,11 +83,29 @@ def test_replace_sets_the_old_warehouse_aside_and_loses_nothing(
 ) -> None:
     with fill(shop).session() as session:
         before = session.execute("select * from raw.customers order by all")
+    versions = settings.local_dir / "segments" / "versions"
+    versions.mkdir(parents=True)
     _with_source(settings, "generated", 1, True)
     assert not settings.duckdb_path.exists()
+    assert not versions.exists()
+    (registry,) = settings.local_dir.glob("segments.replaced-*")
+    assert (registry / "versions").exists()
     (aside,) = settings.duckdb_path.parent.glob("*.replaced-*")
     with DuckDBWarehouse(aside).session() as session:
         assert session.execute("select * from raw.customers order by all") == before
+
+
+def test_replacing_a_warehouse_elsewhere_leaves_the_registry_in_use(
+    settings: Settings, shop: Path, fill: Callable[[Path], DuckDBWarehouse], tmp_path: Path
+) -> None:
+    fill(shop)
+    elsewhere = settings.model_copy(update={"duckdb_path": tmp_path / "mine.duckdb"})
+    settings.duckdb_path.rename(elsewhere.duckdb_path)
+    versions = settings.local_dir / "segments" / "versions"
+    versions.mkdir(parents=True)
+    _with_source(elsewhere, "generated", 1, True)
+    assert not elsewhere.duckdb_path.exists()
+    assert versions.exists()
 
 
 def test_replace_keeps_a_warehouse_of_the_same_kind(
