@@ -145,6 +145,30 @@ class Settings(BaseSettings):
         description="Alerts that go out also say why, without quoted text, addresses, paths and numbers.",
     )
 
+    insights_location: str = Field(
+        "",
+        description="Folder or object-store URI of the insights' snapshots; default: insights in LOCAL_DIR.",
+        validate_default=True,
+    )
+    insights_currency: str = Field(
+        "", max_length=3, description="Currency written behind amounts, as in EUR; the shop's files name none."
+    )
+    insights_email_to: str = Field(
+        "",
+        description="Recipients of the report, comma-separated; sent through the connection smtp_default.",
+    )
+    audiences_files: str = Field(
+        "",
+        description="Files of audiences that the DAG writes: generic, klaviyo, mailchimp, google-ads;"
+        " default: none.",
+    )
+    audiences_webhook_url: SecretStr | None = Field(
+        None, description="Receives who entered and who left each audience, as signed messages."
+    )
+    audiences_webhook_secret: SecretStr | None = Field(
+        None, description="Signs those messages: whsec_ and 24 to 64 bytes in base64."
+    )
+
     @field_validator("heartbeat_url")
     @classmethod
     def _one_address_for_each_dag(cls, value: SecretStr | None) -> SecretStr | None:
@@ -156,6 +180,11 @@ class Settings(BaseSettings):
     @classmethod
     def _from_project_root(cls, value: Path) -> Path:
         return PROJECT_ROOT / value.expanduser()
+
+    @field_validator("insights_location")
+    @classmethod
+    def _default_of_insights(cls, value: str, info: ValidationInfo) -> str:
+        return value or str(Path(info.data["local_dir"]) / "insights")
 
     @field_validator("duckdb_path")
     @classmethod
