@@ -49,11 +49,12 @@ class Context:
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a block's table."""
+    """A column of a block's table; one that is not in the page is in its CSV file."""
 
     key: str
     label: str
     kind: Kind = "text"
+    in_page: bool = True
 
     @property
     def is_number(self) -> bool:

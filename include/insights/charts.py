@@ -37,12 +37,19 @@ def bars(
     }
 
 
-def lines(names: Iterable[Any], series: Sequence[Series], *, unit: str, floats: bool = False) -> dict[str, Any]:
-    """Return lines; with `floats` the axis need not start at 0."""
+def lines(
+    names: Iterable[Any],
+    series: Sequence[Series],
+    *,
+    unit: str,
+    floats: bool = False,
+    highest: float | None = None,
+) -> dict[str, Any]:
+    """Return lines; with `floats` the axis need not start at 0, and it ends at `highest` where that is known."""
     labels = [str(_plain(name)) for name in names]
     return {
         "xAxis": {"type": "category", "data": labels, "boundaryGap": False},
-        "yAxis": {"type": "value", "unit": unit, "scale": floats},
+        "yAxis": {"type": "value", "unit": unit, "scale": floats, "max": highest},
         "series": [_one("line", one, unit, {"showSymbol": len(labels) < 30}) for one in series],
     }
 

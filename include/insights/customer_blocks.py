@@ -146,7 +146,6 @@ def at_risk(context: Context) -> Block:
                 across=True,
             ),
             "Net sales of the last 365 days of overdue customers, by segment",
-            "short",
         ),
     )
 
@@ -290,7 +289,7 @@ def customer_value(context: Context) -> Block:
         empty="No customer has been observed for 30 days.",
         chart=Chart(
             charts.lines(
-                [row["horizon_days"] for row in rows],
+                [f"{row['horizon_days']} days" for row in rows],
                 [("Revenue a customer", [row["net_sales_per_customer"] for row in rows])],
                 unit="amount",
             ),
@@ -394,7 +393,7 @@ def rfm_moves(context: Context) -> Block:
                 [shown(row["month_end"], "month") for row in rows],
                 [
                     (label, [row[key] for row in rows])
-                    for label, key in (("Rose", "up_count"), ("Same", "same_count"), ("Fell", "down_count"), ("New", "new_count"))
+                    for label, key in (("Rose", "up_count"), ("Fell", "down_count"), ("New", "new_count"), ("Same", "same_count"))
                 ],
                 unit="count",
                 stacked=True,

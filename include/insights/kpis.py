@@ -93,7 +93,7 @@ def kpis(context: Context) -> Block:
         rows.append({"figure": kpi.label, "value": _rounded(value), "before": _rounded(old), "change": moved})
     return Block(
         key="kpis",
-        title="Figures",
+        title="Key figures",
         sentence=_sentence(context),
         definition="; ".join(f"{kpi.label}: {kpi.meaning}" for kpi in KPIS) + ".",
         scope=period.label,

@@ -47,7 +47,6 @@ def bitcoin(context: Context) -> Block:
                 floats=True,
             ),
             "Closing price of each hour in US dollars",
-            "short",
         ),
         rows_shown=24,
     )
@@ -60,6 +59,7 @@ def news(context: Context) -> Block:
     )
     for row in rows:
         row["url"] = web_address(row["url"])
+        row["site"] = urlsplit(row["url"]).hostname or ""
     return Block(
         key="news",
         title="News",
@@ -73,12 +73,13 @@ def news(context: Context) -> Block:
             Column("published_at", "Published", "time"),
             Column("source_name", "Source"),
             Column("headline", "Headline", "link"),
-            Column("url", "Address"),
+            Column("site", "Site"),
+            Column("url", "Address", in_page=False),
         ),
         rows=tuple(rows),
         empty="No article has been stored yet: start the feeds.",
         links={"headline": "url"},
-        rows_shown=8,
+        rows_shown=6,
         open=True,
     )
 
@@ -159,7 +160,9 @@ def tests(context: Context) -> Block:
             Column("last_run_at", "Last run", "time"),
         ),
         rows=tuple(rows),
-        empty="No model or test fails, flakes or is slower than usual.",
+        empty=f"Of {known['node_count']:,} models and tests none fails, is flaky or slower than usual."
+        if known["node_count"]
+        else "dbt has not run yet.",
         rows_shown=12,
         open=True,
     )
@@ -189,12 +192,12 @@ def gate(context: Context) -> Block:
         ),
         scope="The model in use",
         columns=(
-            Column("version", "Version"),
+            Column("outcome", "Gate"),
             Column("fitted_at", "Fitted", "time"),
             Column("as_of_date", "As of", "day"),
-            Column("outcome", "Gate"),
             Column("failed_checks", "Failed checks"),
             Column("overridden", "Overridden"),
+            Column("version", "Version", in_page=False),
         ),
         rows=tuple(rows),
         empty="No model is in use yet: run the DAG segment_retraining.",

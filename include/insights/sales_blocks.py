@@ -22,7 +22,8 @@ def efficiency(context: Context) -> Block:
         """,
         grain=grain,
     )
-    spend, revenue = (sum(row[key] for row in rows) for key in ("total_spend_amount", "net_sales_amount"))
+    whole = [row for row in rows if row["is_complete"]]  # a week that the data cuts off would look like a fall
+    spend, revenue = (sum(row[key] for row in whole) for key in ("total_spend_amount", "net_sales_amount"))
     said = (
         f"Each unit of money spent on marketing came with {float(revenue / spend):,.2f} of revenue."
         if spend
@@ -35,9 +36,10 @@ def efficiency(context: Context) -> Block:
         definition=(
             "MER (marketing efficiency ratio) is revenue divided by all marketing spend, both as sums; it is no proof"
             " that the spend caused the revenue, and there is no return by channel because no sale says which channel it"
-            " came from. A new customer is one whose first purchase in the data lies in the period."
+            " came from. A new customer is one whose first purchase in the data lies in the period. Where the"
+            f" data begins or ends within a {grain}, that one is in the table only."
         ),
-        scope=f"Whole {grain}s that the period touches",
+        scope=f"Complete {grain}s that the period touches",
         columns=(
             Column("period_start", "Starts", "day"),
             Column("day_count", "Days in data", "count"),
@@ -53,14 +55,14 @@ def efficiency(context: Context) -> Block:
         empty="There is no spend in this period.",
         chart=Chart(
             charts.bars(
-                [shown(row["period_start"], "month" if grain == "month" else "day") for row in rows],
+                [shown(row["period_start"], "month" if grain == "month" else "day") for row in whole],
                 [
-                    ("Online spend", [row["online_spend_amount"] for row in rows]),
-                    ("Offline spend", [row["offline_spend_amount"] for row in rows]),
+                    ("Online spend", [row["online_spend_amount"] for row in whole]),
+                    ("Offline spend", [row["offline_spend_amount"] for row in whole]),
                 ],
                 unit="amount",
                 stacked=True,
-                lines=[("Revenue", [row["net_sales_amount"] for row in rows])],
+                lines=[("Revenue", [row["net_sales_amount"] for row in whole])],
             ),
             f"Online and offline spend, and revenue, by {grain}",
         ),
@@ -168,7 +170,6 @@ def delivery(context: Context) -> Block:
                 across=True,
             ),
             "Delivery divided by net sales, by basket size",
-            "short",
         ),
     )
 
@@ -319,6 +320,7 @@ def products(context: Context) -> Block:
                 [row["revenue_rank"] for row in steps],
                 [("Share of revenue", [row["cumulative_share"] for row in steps])],
                 unit="share",
+                highest=1,
             ),
             "Share of revenue that the best products make together",
             "short",
@@ -394,9 +396,12 @@ def seasons(context: Context) -> Block:
 
 
 def _index_bars(rows: list[Row]) -> dict[str, object]:
+    gap: Row = {"period_name": "", "seasonal_index": None}
+    kinds = [[row for row in rows if row["period_kind"] == kind] for kind in ("weekday", "month")]
+    shown_rows = [*kinds[0], gap, *kinds[1]]
     return charts.bars(
-        [str(row["period_name"])[:3] for row in rows],
-        [("Against the mean day", [row["seasonal_index"] for row in rows])],
+        [str(row["period_name"])[:3] for row in shown_rows],
+        [("Against the mean day", [row["seasonal_index"] for row in shown_rows])],
         unit="ratio",
     )
 

@@ -30,6 +30,7 @@
       muted: get("--muted"),
       line: get("--line"),
       surface: get("--surface"),
+      font: getComputedStyle(document.body).fontFamily, // text is measured in it: "inherit" would be measured wrong
       series: [get("--c1"), get("--c2"), get("--c3"), get("--c4")],
     };
   }
@@ -71,7 +72,7 @@
     return {
       animation: !still,
       animationDuration: 250,
-      textStyle: { color: theme.text, fontFamily: "inherit" },
+      textStyle: { color: theme.text, fontFamily: theme.font },
       // Text that comes from data is drawn, never read as markup.
       tooltip: {
         trigger: "axis",

@@ -1,0 +1,148 @@
+"""The blocks of the page as one HTML file, and as the body of an e-mail: figures only, nobody's rows.
+
+`python -m include.insights.report` writes the file for the newest snapshot (`make report`).
+"""
+
+import base64
+import hashlib
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from airflow.sdk import ObjectStoragePath
+from airflow.sdk.configuration import conf
+from jinja2 import Environment
+from markupsafe import Markup
+
+from include.insights.block import Context
+from include.insights.page import aggregates, made
+from include.insights.period import DEFAULT, PeriodError, period_of
+from include.insights.snapshot import NoSnapshotError, latest
+from include.insights.web import static, templates
+from include.settings import Settings, get_settings
+
+FILE = "report.html"
+SCRIPTS = ("theme.js", "echarts.js", "page.js")
+
+
+def write_report(
+    location: str, asked: Mapping[str, str] | None = None, to: str | None = None, settings: Settings | None = None
+) -> str:
+    """Write the report of a location's newest snapshot and return where it is.
+
+    asked: the period, as the page's address has it (`period`, `first`, `last`, `compare`); default: the page's.
+    to: a file or URI; default: report.html beside the snapshots. Raises NoSnapshotError and PeriodError.
+    """
+    context = context_of(location, asked or {}, settings or get_settings())
+    text = render(context)
+    if to is None:
+        to = f"{location.rstrip('/')}/{FILE}"
+    if "://" in to:
+        ObjectStoragePath(to).write_bytes(text.encode())
+    else:
+        place = Path(to)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        draft = place.with_name(f".{place.name}.draft")
+        draft.write_text(text, encoding="utf-8")
+        draft.replace(place)
+    return to
+
+
+def context_of(location: str, asked: Mapping[str, str], settings: Settings) -> Context:
+    """Return the newest snapshot with the period that is asked for."""
+    snapshot = latest(location)
+    return Context(
+        snapshot, period_of(asked, snapshot.first_day, snapshot.last_day), settings.insights_currency
+    )
+
+
+def render(context: Context) -> str:
+    """Return the report: it loads nothing, and runs no script but the three that stand in it."""
+    scripts = [static(name).decode() for name in SCRIPTS]
+    style = static("page.css").decode()
+    policy = (
+        f"default-src 'none'; img-src data:; style-src {_hash(style)};"
+        f" script-src {' '.join(map(_hash, scripts))}; base-uri 'none'; form-action 'none'"
+    )
+    return _environment().get_template("report.html").render(
+        context=context,
+        snapshot=context.snapshot,
+        period=context.period,
+        currency=context.currency,
+        sections=aggregates(context),
+        policy=policy,
+        style=Markup(style),  # noqa: S704 (our own files)
+        scripts=[Markup(script) for script in scripts],  # noqa: S704
+    )
+
+
+def _environment() -> Environment:
+    return templates()
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def link_to(context: Context) -> str:
+    """Return the address of the page with the period, in a tab of its own."""
+    base = conf.get("api", "base_url", fallback="http://localhost:8080").rstrip("/")
+    return f"{base}/insights/?{context.period.query()}"
+
+
+def mail_body(context: Context) -> str:
+    """Return the e-mail: key figures, sentences and a link, without scripts, pictures and customers."""
+    return _environment().get_template("mail.html").render(
+        context=context,
+        snapshot=context.snapshot,
+        period=context.period,
+        kpis=made(context, "kpis"),
+        changes=made(context, "changes"),
+        link=link_to(context),
+    )
+
+
+def send_report(
+    location: str, asked: Mapping[str, str] | None = None, settings: Settings | None = None
+) -> list[str]:
+    """Send the e-mail to INSIGHTS_EMAIL_TO through the connection `smtp_default`; return the recipients.
+
+    Without recipients nothing is sent. Raises what the mail server's client raises.
+    """
+    settings = settings or get_settings()
+    recipients = [one.strip() for one in settings.insights_email_to.split(",") if one.strip()]
+    if not recipients:
+        return []
+    from airflow.providers.smtp.hooks.smtp import SmtpHook  # noqa: PLC0415 (slow, and mostly not needed)
+
+    context = context_of(location, asked or {}, settings)
+    subject = f"Insights, {context.period.label}"
+    with SmtpHook() as smtp:
+        smtp.send_email_smtp(to=recipients, subject=subject, html_content=mail_body(context))
+    return recipients
+
+
+def main(
+    period: Annotated[str, typer.Option(help="7d, 30d, 90d, 365d, all or custom.")] = DEFAULT,
+    first: Annotated[str, typer.Option(help="First day, with --period custom.")] = "",
+    last: Annotated[str, typer.Option(help="Last day, with --period custom.")] = "",
+    compare: Annotated[bool, typer.Option(help="Compare with the period before.")] = True,
+    to: Annotated[str, typer.Option(help="File; default: report.html beside the snapshots.")] = "",
+) -> None:
+    """Write the report of the newest snapshot as one HTML file."""
+    settings = get_settings()
+    asked = {"period": period, "first": first, "last": last, "compare": "1" if compare else "0"}
+    try:
+        where = write_report(settings.insights_location, asked, to or None, settings)
+    except (NoSnapshotError, PeriodError) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from error
+    typer.echo(where)
+
+
+if __name__ == "__main__":
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command()(main)
+    sys.exit(app())
