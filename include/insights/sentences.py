@@ -221,8 +221,8 @@ def overdue(context: Context, _now: Row, _before: Row | None) -> Claim | None:
     return Claim(
         "overdue",
         f"{_counted(count, 'repeat customer is', 'repeat customers are')} silent for much longer than usual for them;"
-        f" at stake is {context.money(stake)} a year.",
-        f"{first['segment_name']} hold most of it: {context.money(first['stake_amount'])} with"
+        f" they bought for {context.money(stake)} in the last 365 days.",
+        f"{first['segment_name']} hold the largest part of it: {context.money(first['stake_amount'])} with"
         f" {_counted(first['overdue_count'], 'customer', 'customers')}.",
         "Start with the list Whom to call first, or export the audience At risk.",
         {"count": count, "stake": stake, "segment": first["segment_name"], "segment_stake": first["stake_amount"]},
@@ -270,7 +270,7 @@ def migrations(context: Context, _now: Row, _before: Row | None) -> Claim | None
         "migrations",
         f"{row['segment_name']} lost {row['left_count']:,} customers and won {row['entered_count']:,} in"
         f" the {MOVES_DAYS} days before the snapshot.",
-        f"Most who left are now {row['goal']}, by what they bought or did not buy.",
+        f"Of those who left, more are now {row['goal']} than anything else, by what they bought or did not buy.",
         f"See what the segment {row['goal']} is advised to get, and send it while they remember the shop.",
         row,
         weight=55,
