@@ -73,6 +73,14 @@ class Settings(BaseSettings):
         DBT_PROJECT_DIR / "seeds" / "customer_segments.csv",
         description="File that training writes the segments in use to, for a manual dbt seed.",
     )
+    insights_location: str = Field(
+        "",
+        description="Folder or object-store URI of the snapshots that page and report read; default: insights"
+        " in LOCAL_DIR.",
+    )
+    insights_snapshots: int = Field(
+        7, gt=1, description="Snapshots that are kept; the next one removes an older one."
+    )
     max_rejected_share: float = Field(
         0.05,
         ge=0,
