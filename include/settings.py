@@ -73,6 +73,14 @@ class Settings(BaseSettings):
         DBT_PROJECT_DIR / "seeds" / "customer_segments.csv",
         description="File that training writes the segments in use to, for a manual dbt seed.",
     )
+    insights_location: str = Field(
+        "",
+        description="Folder or object-store URI of the snapshots that page and report read; default: insights"
+        " in LOCAL_DIR.",
+    )
+    insights_snapshots: int = Field(
+        7, gt=1, description="Snapshots that are kept; the next one removes an older one."
+    )
     max_rejected_share: float = Field(
         0.05,
         ge=0,
@@ -145,11 +153,6 @@ class Settings(BaseSettings):
         description="Alerts that go out also say why, without quoted text, addresses, paths and numbers.",
     )
 
-    insights_location: str = Field(
-        "",
-        description="Folder or object-store URI of the insights' snapshots; default: insights in LOCAL_DIR.",
-        validate_default=True,
-    )
     insights_currency: str = Field(
         "", max_length=3, description="Currency written behind amounts, as in EUR; the shop's files name none."
     )
@@ -180,11 +183,6 @@ class Settings(BaseSettings):
     @classmethod
     def _from_project_root(cls, value: Path) -> Path:
         return PROJECT_ROOT / value.expanduser()
-
-    @field_validator("insights_location")
-    @classmethod
-    def _default_of_insights(cls, value: str, info: ValidationInfo) -> str:
-        return value or str(Path(info.data["local_dir"]) / "insights")
 
     @field_validator("duckdb_path")
     @classmethod

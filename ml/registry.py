@@ -18,13 +18,12 @@ import hashlib
 import json
 import os
 import re
-import uuid
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal
 
 import pandas as pd
 import typer
@@ -33,6 +32,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from include.settings import get_settings
+from include.storage import on_this_machine, open_folder, replace_file
 from ml.features import CUSTOMER_ID, CustomerFeatures, parse_features
 from ml.segmentation import SegmentModel
 
@@ -124,7 +124,7 @@ class Registry:
             (folder / name).write_bytes(content)
             digests[name] = hashlib.sha256(content).hexdigest()
         manifest = Version(version, _now(), fingerprint, decision, findings, dry_run, digests, failed)
-        _replace(folder / MANIFEST, _to_json(asdict(manifest)))
+        replace_file(folder / MANIFEST, _to_json(asdict(manifest)))
         return manifest
 
     def get(self, version: str) -> Version:
@@ -274,9 +274,9 @@ class Registry:
             return False
         digests = {name: hashlib.sha256(content.encode()).hexdigest() for name, content in kept.items()}
         for name, content in kept.items():
-            _replace(self._folder(manifest.version) / name, content)
+            replace_file(self._folder(manifest.version) / name, content.encode())
         erased = replace(manifest, files={**manifest.files, **digests})
-        _replace(self._folder(manifest.version) / MANIFEST, _to_json(asdict(erased)))
+        replace_file(self._folder(manifest.version) / MANIFEST, _to_json(asdict(erased)))
         return True
 
     def _without(self, manifest: Version, name: str, customer_id: int) -> str | None:
@@ -300,7 +300,7 @@ class Registry:
             ]
             if current and not set(gone).isdisjoint(current.earlier):
                 earlier = tuple(version for version in current.earlier if version not in gone)
-                _replace(self._root / POINTER, _to_json(asdict(replace(current, earlier=earlier))))
+                replace_file(self._root / POINTER, _to_json(asdict(replace(current, earlier=earlier))))
             for version in gone:
                 _delete(self._folder(version))
         return gone
@@ -317,13 +317,13 @@ class Registry:
             self.read(manifest.version, name)
 
     def _point(self, current: Current) -> Current:
-        _replace(self._root / POINTER, _to_json(asdict(current)))
+        replace_file(self._root / POINTER, _to_json(asdict(current)))
         return current
 
     @contextlib.contextmanager
     def _promoting(self) -> Iterator[None]:
         """Keep others on this machine from moving the pointer; an object store has no such lock."""
-        root = _on_this_machine(self._root)
+        root = on_this_machine(self._root)
         if root is None:
             yield
             return
@@ -338,38 +338,7 @@ def open_registry(location: str = "") -> Registry:
     Without a location it is ML_REGISTRY, or the folder `segments` of the local state.
     """
     location = location or os.environ.get("ML_REGISTRY", "")
-    if "://" in location:
-        from airflow.sdk import ObjectStoragePath  # noqa: PLC0415 (takes seconds, and a folder needs none of it)
-
-        root = ObjectStoragePath(location)
-        # A store's listing may be remembered, without what others have written since.
-        root.fs.dircache.use_listings_cache = False
-        root.fs.invalidate_cache()
-        return Registry(cast(Path, root))
-    return Registry(Path(location).absolute() if location else get_settings().local_dir / "segments")
-
-
-def _on_this_machine(path: Any) -> Path | None:
-    if isinstance(path, Path):
-        return path
-    return Path(path.path) if path.protocol in ("", "file", "local") else None
-
-
-def _replace(path: Any, content: str) -> None:
-    """Write a file in one step, as object stores do: in a folder that takes a rename."""
-    local = _on_this_machine(path)
-    if local is None:
-        path.write_text(content, encoding="utf-8")
-        return
-    draft = local.with_name(f".{local.name}.{uuid.uuid4().hex}")
-    try:
-        with draft.open("w", encoding="utf-8") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(local)
-    finally:
-        draft.unlink(missing_ok=True)
+    return Registry(open_folder(location) if location else get_settings().local_dir / "segments")
 
 
 def _delete(folder: Any) -> None:
@@ -385,8 +354,8 @@ def _delete(folder: Any) -> None:
     folder.rmdir()
 
 
-def _to_json(value: object) -> str:
-    return json.dumps(value, indent=2) + "\n"
+def _to_json(value: object) -> bytes:
+    return (json.dumps(value, indent=2) + "\n").encode()
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -15,13 +15,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from airflow.sdk import ObjectStoragePath
-
 from include.insights.block import Row
 from include.insights.snapshot import Snapshot, latest
 from include.insights.spreadsheet import to_csv
 from include.insights.webhook import Webhook
 from include.settings import Settings, get_settings
+from include.storage import open_folder, replace_file
 
 log = logging.getLogger(__name__)
 
@@ -93,7 +92,7 @@ def members(snapshot: Snapshot, key: str) -> list[Row]:
     known = [audience.key for audience in names(snapshot)]
     if key not in known:
         raise AudienceError(f"There is no audience {key[:40]!r}: take one of {', '.join(known)}.")
-    has_contacts = snapshot.has("contacts")
+    has_contacts = ("contacts" in snapshot.tables)
     contact = "contacts.email, contacts.phone, coalesce(contacts.consent, false) as consent"
     nothing = "null as email, null as phone, false as consent"
     rows = snapshot.query(
@@ -131,7 +130,7 @@ def file(snapshot: Snapshot, key: str, target: str) -> AudienceFile:
     if target not in TARGETS:
         raise AudienceError(f"There is no target {target[:40]!r}: take one of {', '.join(TARGETS)}.")
     rows = members(snapshot, key)
-    if not snapshot.has("contacts"):
+    if not ("contacts" in snapshot.tables):
         target = "generic"
         return _file(f"{key}_{IDS_ONLY}_{snapshot.as_of_date}.csv", [_generic(row, contacts=False) for row in rows], GENERIC)
     name = f"{key}_{target}_{snapshot.as_of_date}.csv"
@@ -257,7 +256,7 @@ def _deliver(location: str, snapshot: Snapshot, key: str, webhook: Webhook | Non
         for message in _messages(key, snapshot, previous, entered, left):
             webhook.send("audience.changed", message)
     if sends:
-        _write(place, to_csv(("customer_id", "snapshot_id"), ([one, snapshot.snapshot_id] for one in sorted(rows))))
+        _write(place, to_csv(("customer_id", "snapshot_id"), ([one, snapshot.manifest.snapshot_id] for one in sorted(rows))))
     return Change(key, len(entered), len(left), sent=sends)
 
 
@@ -270,7 +269,7 @@ def _messages(
     for part, start in enumerate(steps, 1):
         yield {
             "audience": key,
-            "snapshot_id": snapshot.snapshot_id,
+            "snapshot_id": snapshot.manifest.snapshot_id,
             "previous_snapshot_id": previous or None,
             "as_of_date": snapshot.as_of_date.isoformat(),
             "part": part,
@@ -283,12 +282,11 @@ def _messages(
         }
 
 
-def _place(location: str, name: str) -> Path | ObjectStoragePath:
-    folder = ObjectStoragePath(location) if "://" in location else Path(location)
-    return folder / FOLDER / name
+def _place(location: str, name: str) -> Path:
+    return open_folder(location or str(get_settings().local_dir / "insights")) / FOLDER / name
 
 
-def _delivered(place: Path | ObjectStoragePath) -> tuple[set[int], str]:
+def _delivered(place: Path) -> tuple[set[int], str]:
     """Return who was delivered last, and of which snapshot."""
     if not place.exists():
         return set(), ""
@@ -296,13 +294,6 @@ def _delivered(place: Path | ObjectStoragePath) -> tuple[set[int], str]:
     return {int(row["customer_id"]) for row in rows}, rows[0]["snapshot_id"] if rows else ""
 
 
-def _write(place: Path | ObjectStoragePath, text: str) -> None:
-    """Write a file as a whole: a reader sees the old one or the new one."""
-    if isinstance(place, Path):
-        place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        draft = place.with_name(f".{place.name}.draft")
-        draft.write_text(text, encoding="utf-8", newline="")
-        draft.chmod(0o600)
-        draft.replace(place)
-    else:
-        place.write_bytes(text.encode())
+def _write(place: Path, text: str) -> None:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    replace_file(place, text.encode())

@@ -1,14 +1,19 @@
 """What every part of page and report is made of: a block with sentence, definition, table, chart and CSV."""
 
+import re
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from include.insights.formats import NUMBERS, Kind, shown
 from include.insights.period import Period
 from include.insights.snapshot import Snapshot
 from include.insights.spreadsheet import to_csv
+from include.insights.tables import TABLES
 
 Row = dict[str, Any]
+KNOWN = frozenset({*TABLES, "model_gate"})
+_WORD = re.compile(r"\w+")
 
 
 @dataclass(frozen=True)
@@ -24,8 +29,17 @@ class Context:
     whole: bool = False
 
     def rows(self, sql: str, **parameters: Any) -> list[Row]:
-        """Return the rows of a statement over the snapshot's tables, with $name parameters."""
-        return self.snapshot.query(sql, parameters or None)
+        """Return the rows of a statement over the snapshot's tables, with $name parameters.
+
+        None where the snapshot lacks a table that it names, because what that is made of was never built.
+        """
+        lacks = KNOWN - self.snapshot.tables
+        return [] if lacks.intersection(_WORD.findall(sql)) else self.snapshot.query(sql, parameters or None)
+
+    @property
+    def written_at(self) -> datetime:
+        """Return when the snapshot was written (UTC)."""
+        return datetime.fromisoformat(self.snapshot.manifest.written_at)
 
     def in_period(self, sql: str, **parameters: Any) -> list[Row]:
         """Return the rows of a statement that has $first and $last, the days of the period."""

@@ -13,7 +13,7 @@ NO_CUSTOMERS = "No customer is in a segment yet: run the DAG segment_retraining,
 
 def segments(context: Context) -> Block:
     """Return the segments with size, revenue, moves and what to do."""
-    since = context.snapshot.written_at - timedelta(days=MOVES_DAYS)
+    since = context.written_at - timedelta(days=MOVES_DAYS)
     rows = context.rows(
         """
         with moves as (

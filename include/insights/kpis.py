@@ -9,6 +9,18 @@ from include.insights.block import Block, Column, Context, Row, Tile
 from include.insights.formats import Kind, change, shown, signed_share
 
 DAILY_UP_TO_DAYS = 62  # a longer period's sparkline has a point a week
+NOTHING_SOLD: Row = dict.fromkeys(
+    (
+        "net_sales_amount",
+        "gross_sales_amount",
+        "discount_amount",
+        "order_count",
+        "first_seen_customer_count",
+        "total_spend_amount",
+        "customer_count",
+    ),
+    0,
+)
 TONES = {1: ("good", "bad"), 0: ("neutral", "neutral"), -1: ("bad", "good")}
 
 
@@ -37,7 +49,7 @@ KPIS = (
 
 def totals(context: Context, first: date, last: date) -> Row:
     """Return the figures of the days from first to last, all that KPIS name and some more."""
-    [sums] = context.rows(
+    sums = context.rows(
         """
         select
             coalesce(sum(net_sales_amount), 0) as net_sales_amount,
@@ -52,13 +64,13 @@ def totals(context: Context, first: date, last: date) -> Row:
         first=first,
         last=last,
     )
-    [people] = context.rows(
+    people = context.rows(
         "select count(distinct customer_id) as customer_count from fct_purchase_occasions"
         " where occasion_date between $first and $last",
         first=first,
         last=last,
     )
-    return with_ratios({**sums, **people})
+    return with_ratios({**NOTHING_SOLD, **(sums[0] if sums else {}), **(people[0] if people else {})})
 
 
 def with_ratios(sums: Row) -> Row:

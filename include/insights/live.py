@@ -65,11 +65,17 @@ def _newest(settings: Settings, snapshot: Snapshot, _tick: int) -> Live:
 
 def of_snapshot(snapshot: Snapshot) -> Live:
     """Return the snapshot's last values."""
-    prices = snapshot.query(
+    prices = _first(
+        snapshot,
+        "bitcoin_hourly",
         "select close_price_usd, last_observed_at from bitcoin_hourly where coin = 'bitcoin'"
-        " order by event_hour desc limit 1"
+        " order by event_hour desc limit 1",
     )
-    news = snapshot.query("select headline, published_at from news_latest order by published_at desc limit 1")
+    news = _first(
+        snapshot,
+        "news_latest",
+        "select headline, published_at from news_latest order by published_at desc limit 1",
+    )
     price = prices[0] if prices else {"close_price_usd": None, "last_observed_at": None}
     article = news[0] if news else {"headline": None, "published_at": None}
     return Live(
@@ -78,6 +84,10 @@ def of_snapshot(snapshot: Snapshot) -> Live:
         article["headline"],
         article["published_at"],
     )
+
+
+def _first(snapshot: Snapshot, table: str, sql: str) -> list[dict[str, Any]]:
+    return snapshot.query(sql) if table in snapshot.tables else []
 
 
 def _from_warehouse(settings: Settings) -> Live | None:

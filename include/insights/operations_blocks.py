@@ -19,7 +19,7 @@ def bitcoin(context: Context) -> Block:
         order by event_hour
         """
     )
-    made_up = " The prices are simulated." if context.snapshot.simulated_prices else ""
+    made_up = " The prices are simulated." if context.snapshot.manifest.simulated_prices else ""
     said = f"The last hour closed at {rows[-1]['close_price_usd']:,.2f} US dollars.{made_up}" if rows else ""
     return Block(
         key="bitcoin",
@@ -96,12 +96,20 @@ def web_address(text: str | None) -> str:
 def rejected(context: Context) -> Block:
     """Return the rows of the files that could not be used."""
     rows = context.rows(
-        "select dataset, reason, row_count, value_at_list from quarantine_summary"
-        " order by value_at_list desc nulls last, row_count desc, dataset, reason"
+        "select dataset, reason, is_repeated, row_count, value_at_list from quarantine_summary"
+        " order by is_repeated, value_at_list desc nulls last, row_count desc, dataset, reason"
     )
-    count = sum(row["row_count"] for row in rows)
-    value = sum(row["value_at_list"] or 0 for row in rows)
-    said = f"{count:,} rows of the files were not used; order lines among them are worth {context.money(value)} at list price."
+    lost = [row for row in rows if not row["is_repeated"]]
+    count = sum(row["row_count"] for row in lost)
+    value = sum(row["value_at_list"] or 0 for row in lost)
+    said = (
+        f"{count:,} rows of the files could not be used; order lines among them are worth {context.money(value)}"
+        " at list price."
+        if lost
+        else "Rows of the files were left out only because others say the same."
+    )
+    for row in rows:
+        row["loss"] = "none, others say the same" if row["is_repeated"] else "rows are missing in the figures"
     return Block(
         key="rejected",
         title="Rejected rows",
@@ -117,6 +125,7 @@ def rejected(context: Context) -> Block:
             Column("reason", "Reason"),
             Column("row_count", "Rows", "count"),
             Column("value_at_list", "Value at list price", "amount"),
+            Column("loss", "Loss"),
         ),
         rows=tuple(rows),
         empty="Every row of the files was used.",
@@ -140,8 +149,8 @@ def tests(context: Context) -> Block:
     for row in rows:
         row["state"] = _state(row)
     failing, flaky = (sum(bool(row[key]) for row in rows) for key in ("has_failed_last", "is_flaky"))
-    [known] = context.rows("select count(*) as node_count from node_health")
-    said = f"Of {known['node_count']:,} models and tests {failing} failed in the last run and {flaky} are flaky."
+    known = len(context.rows("select node_name from node_health"))
+    said = f"Of {known:,} models and tests {failing} failed in the last run and {flaky} are flaky."
     return Block(
         key="tests",
         title="Tests",
@@ -160,8 +169,8 @@ def tests(context: Context) -> Block:
             Column("last_run_at", "Last run", "time"),
         ),
         rows=tuple(rows),
-        empty=f"Of {known['node_count']:,} models and tests none fails, is flaky or slower than usual."
-        if known["node_count"]
+        empty=f"Of {known:,} models and tests none fails, is flaky or slower than usual."
+        if known
         else "dbt has not run yet.",
         rows_shown=12,
         open=True,
@@ -176,12 +185,13 @@ def _state(row: Row) -> str:
 def gate(context: Context) -> Block:
     """Return what the gate said of the model in use."""
     rows = context.rows(
-        "select version, fitted_at, as_of_date, passed, failed_checks, overridden from model_gate order by fitted_at desc"
+        "select version, is_in_use, fitted_at, as_of_date, passed, failed_checks, overridden from model_gate"
+        " order by is_in_use desc, fitted_at desc"
     )
     for row in rows:
+        row["use"] = "in use" if row["is_in_use"] else "not in use"
         row["outcome"] = "passed" if row["passed"] else "failed"
-    last = rows[0] if rows else None
-    said = f"The segments' model in use, {last['version']}, has {last['outcome']} its gate." if last else ""
+    said = _gate_sentence(rows[0]) if rows else ""
     return Block(
         key="gate",
         title="The segments' model",
@@ -190,8 +200,9 @@ def gate(context: Context) -> Block:
             "Before a model gives customers their segments, a gate checks that the segments are what their names say,"
             " are stable and not too small. A person may override checks by name; then they stand here."
         ),
-        scope="The model in use",
+        scope="The model in use and the newest others",
         columns=(
+            Column("use", "Model"),
             Column("outcome", "Gate"),
             Column("fitted_at", "Fitted", "time"),
             Column("as_of_date", "As of", "day"),
@@ -206,12 +217,20 @@ def gate(context: Context) -> Block:
     )
 
 
+def _gate_sentence(first: Row) -> str:
+    if not first["is_in_use"]:
+        return "No model is in use; the newest ones wait for their gate."
+    if first["overridden"]:
+        return f"The model in use was let through by a person, against: {first['overridden']}."
+    return f"The model in use, {first['version']}, has {first['outcome']} its gate."
+
+
 def freshness(context: Context) -> Block:
     """Return how new the data of each source is."""
     rows = context.rows("select dataset, newest_day, newest_time, loaded_at from freshness order by dataset")
     for row in rows:
         row["newest"] = shown(row["newest_time"], "time") if row["newest_time"] else shown(row["newest_day"], "day")
-    written = shown(context.snapshot.written_at, "time")
+    written = shown(context.written_at, "time")
     return Block(
         key="freshness",
         title="Freshness",

@@ -7,11 +7,9 @@ import base64
 import hashlib
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated
 
 import typer
-from airflow.sdk import ObjectStoragePath
 from airflow.sdk.configuration import conf
 from jinja2 import Environment
 from markupsafe import Markup
@@ -22,6 +20,7 @@ from include.insights.period import DEFAULT, PeriodError, period_of
 from include.insights.snapshot import NoSnapshotError, latest
 from include.insights.web import static, templates
 from include.settings import Settings, get_settings
+from include.storage import open_folder, replace_file
 
 FILE = "report.html"
 SCRIPTS = ("theme.js", "echarts.js", "page.js")
@@ -37,17 +36,10 @@ def write_report(
     """
     context = context_of(location, asked or {}, settings or get_settings())
     text = render(context)
-    if to is None:
-        to = f"{location.rstrip('/')}/{FILE}"
-    if "://" in to:
-        ObjectStoragePath(to).write_bytes(text.encode())
-    else:
-        place = Path(to)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        draft = place.with_name(f".{place.name}.draft")
-        draft.write_text(text, encoding="utf-8")
-        draft.replace(place)
-    return to
+    place = open_folder(to or f"{(location or str(get_settings().local_dir / 'insights')).rstrip('/')}/{FILE}")
+    place.parent.mkdir(parents=True, exist_ok=True)
+    replace_file(place, text.encode())
+    return str(place)
 
 
 def context_of(location: str, asked: Mapping[str, str], settings: Settings) -> Context:

@@ -54,15 +54,15 @@ def told(context: Context) -> list[Claim]:
 
 def failing_tests(context: Context, _now: Row, _before: Row | None) -> Claim | None:
     """Say that figures may be wrong."""
-    [row] = context.rows("select count(*) as failing_count, min(node_name) as first_name from node_health where has_failed_last")
-    if not row["failing_count"]:
+    rows = context.rows("select node_name from node_health where has_failed_last order by node_name")
+    if not rows:
         return None
     return Claim(
         "failing_tests",
-        f"{_counted(row['failing_count'], 'model or test', 'models and tests')} failed in the last run, among them {row['first_name']}.",
+        f"{_counted(len(rows), 'model or test', 'models and tests')} failed in the last run, among them {rows[0]['node_name']}.",
         "The figures that rest on them may be old or wrong.",
         "Read Trust before you act on a figure, and tell the data team.",
-        row,
+        {"nodes": [row["node_name"] for row in rows]},
         weight=100,
     )
 
@@ -232,7 +232,7 @@ def overdue(context: Context, _now: Row, _before: Row | None) -> Claim | None:
 
 def migrations(context: Context, _now: Row, _before: Row | None) -> Claim | None:
     """Say which segment lost most customers by what they did."""
-    since = context.snapshot.written_at - timedelta(days=MOVES_DAYS)
+    since = context.written_at - timedelta(days=MOVES_DAYS)
     rows = context.rows(
         """
         with moves as (

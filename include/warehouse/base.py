@@ -5,7 +5,10 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    import pyarrow
 
 # Who works: the loader writes raw files, the streamer events, the transformer builds and reads all that
 # follows from them. On Snowflake each is a role with its own virtual warehouse.
@@ -52,6 +55,10 @@ class Session(ABC):
     @abstractmethod
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Run one statement with `?` place-holders and return its rows."""
+
+    @abstractmethod
+    def read_arrow(self, sql: str) -> "pyarrow.Table":
+        """Return a query's rows as an Arrow table, for many rows: it needs pyarrow."""
 
     def create_schema(self, name: str) -> None:
         """Create a schema that does not exist."""

@@ -5,7 +5,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import numpy as np
@@ -22,6 +22,9 @@ from include.warehouse.base import (
     Warehouse,
 )
 from include.warehouse.duckdb_file import ensure_file
+
+if TYPE_CHECKING:
+    import pyarrow
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +56,10 @@ class DuckDBSession(Session):
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         cursor = self._connection.execute(sql, list(parameters) or None)
         return cursor.fetchall() if cursor.description else []
+
+    @override
+    def read_arrow(self, sql: str) -> "pyarrow.Table":
+        return self._connection.sql(sql).to_arrow_table()
 
     @override
     def load_csv(self, table: str, file: CsvFile, metadata: dict[str, Any]) -> int:

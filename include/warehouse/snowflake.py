@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import snowflake.connector
 from pydantic import SecretStr
@@ -20,6 +20,9 @@ from typing_extensions import override
 
 from include.settings import SNOWFLAKE_CONNECTION, SnowflakeSettings
 from include.warehouse.base import ROW_NUMBER, CsvFile, Finding, LoadError, Role, Session, Warehouse
+
+if TYPE_CHECKING:
+    import pyarrow
 
 log = logging.getLogger(__name__)
 
@@ -136,6 +139,13 @@ class SnowflakeSession(Session):
         with self._connection.cursor() as cursor:
             cursor.execute(sql, [_bound(value) for value in parameters] or None)
             return [tuple(row) for row in cursor.fetchall()]
+
+    @override
+    def read_arrow(self, sql: str) -> "pyarrow.Table":
+        """Names come in upper case, and whole numbers in the narrowest type that holds them."""
+        with self._connection.cursor() as cursor:
+            cursor.execute(sql)
+            return cursor.fetch_arrow_all(force_return_table=True)
 
     @override
     def create_schema(self, name: str) -> None:

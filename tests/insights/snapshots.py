@@ -499,13 +499,26 @@ TABLES: dict[str, Callable[[], Rows]] = {
         )
     ],
     "quarantine_summary": lambda: [
-        {"dataset": "online_sales", "reason": "quantity is no number", "row_count": 12, "value_at_list": money(840)},
-        {"dataset": "customers", "reason": "customerid is missing", "row_count": 2, "value_at_list": None},
+        {
+            "dataset": "online_sales",
+            "reason": "quantity is no number",
+            "is_repeated": False,
+            "row_count": 12,
+            "value_at_list": money(840),
+        },
+        {
+            "dataset": "customers",
+            "reason": "the row is repeated",
+            "is_repeated": True,
+            "row_count": 2,
+            "value_at_list": None,
+        },
     ],
     "node_health": lambda: [_node(f"passes_{number}") for number in range(40)],
     "model_gate": lambda: [
         {
             "version": "20260104T030000000000Z-0a1b2c3d",
+            "is_in_use": True,
             "fitted_at": WRITTEN - timedelta(days=1),
             "as_of_date": LAST,
             "passed": True,
@@ -555,7 +568,8 @@ def write_snapshot(folder: Path, snapshot_id: str = "20260105T063000Z", **tables
         "simulated_prices": True,
         "tables": {name: {"rows": table.num_rows, "file": f"{name}.parquet"} for name, table in made.items()},
     }
-    (folder / "latest.json").write_text(json.dumps(pointer), encoding="utf-8")
+    for name in (place / "snapshot.json", folder / "latest.json"):
+        name.write_text(json.dumps(pointer), encoding="utf-8")
     return str(folder)
 
 
