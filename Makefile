@@ -27,7 +27,7 @@ export LOCAL_DIR DATA_DIR REPLACE
 # One environment for every command below; `source .local/env.sh` gives a shell the same.
 RUN := $(BIN)/python -m standalone
 
-.PHONY: help setup build demo up down backup restore test lint format bench soak lock manifest clean chromium promtool \
+.PHONY: help setup build demo report up down backup restore test lint format bench soak lock manifest clean chromium promtool axe \
 	kafka check parse docs retention digests jars-checksums state slim secrets audit actionlint env images sample containers containers-test \
 	push scan sign deploy release-check release
 
@@ -53,6 +53,9 @@ build: $(VENV)/.installed  ## Files in, tested tables out, no Airflow [DATA_DIR=
 demo: setup kafka  ## Run the whole product once and print a summary [DATA_DIR=path] [SCALE=n]
 	@$(RUN) demo --scale $(SCALE)
 
+report: $(VENV)/.installed  ## Write the newest insights as one HTML file [ARGS="--period 30d"]
+	@$(BIN)/python -W ignore -m include.insights.report $(ARGS)
+
 up: setup kafka  ## Start the stack and keep it running: UI on http://localhost:8080 [FEEDS=live]
 	@$(RUN) up --scale $(SCALE)
 
@@ -68,7 +71,7 @@ restore: $(VENV)/.installed  ## Put a backup in place, by default the newest; fi
 check: $(VENV)/.installed  ## Check the warehouse's connection and privileges
 	@$(BIN)/python -W ignore -m include.warehouse.check
 
-test: setup kafka chromium promtool  ## Run all tests [ARGS=what pytest takes]
+test: setup kafka chromium promtool axe  ## Run all tests [ARGS=what pytest takes]
 	@mkdir -p .local/coverage
 	@$(BIN)/python -m pytest -n 2 --no-loadscope-reorder $(or $(ARGS),--cov --cov-report=term:skip-covered --durations=20)
 
@@ -96,6 +99,16 @@ digests:  ## Pin the base images by their tags' digests (needs Docker and the re
 
 chromium: $(VENV)/.installed
 	@command -v chromium >/dev/null || (apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null)
+
+# What judges the page for readers with a screen reader or a keyboard; only the tests need it.
+AXE := $(LOCAL_DIR)/axe
+axe: $(AXE)/package/axe.min.js
+$(AXE)/package/axe.min.js:
+	@command -v npm >/dev/null || (apt-get update -qq && apt-get install -y -qq --no-install-recommends npm >/dev/null)
+	@mkdir -p $(AXE) && cd $(AXE) && npm pack --silent axe-core@4.14.1 >/dev/null
+	@cd $(AXE) && echo "$(AXE_SHA512)  axe-core-4.14.1.tgz" | sha512sum --check --quiet
+	@tar --extract --gzip --touch --file $(AXE)/axe-core-4.14.1.tgz --directory $(AXE) package/axe.min.js
+AXE_SHA512 := 1477dafa598d8d065f273d6af302aa203c02e83131707b7fa648cd41bd3d6b734f8c22a0dab86ee6a6f64b8afbe804b214d36db85a2826965edfb3a0b9d546b5
 
 # Of Debian's package only the one program: nothing is installed, and no server starts.
 promtool:

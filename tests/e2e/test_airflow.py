@@ -12,7 +12,7 @@ from typing import Any
 
 import duckdb
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 from include.settings import Settings
 from standalone.airflow_api import AirflowApi, TaskState
@@ -20,21 +20,13 @@ from standalone.demo import describe_failure, log_root
 from standalone.environment import ADMIN_USER, admin_password
 from standalone.sample_data.generator import generate
 from standalone.stack import AIRFLOW, Stack
+from tests.browser import PAGE_TIMEOUT_MS, chromium
 from tests.machine import free_port
 from tests.web_hook import web_hook
 
 pytestmark = pytest.mark.timeout(2400)
 
 DAG, RETRAINING = "marketing_pipeline", "segment_retraining"
-CHROMIUM = "/usr/bin/chromium"
-PAGE_TIMEOUT_MS = 120_000  # a machine that runs more than these tests shows a page late
-# The browser must not look for its maker's hosts, nor need a user namespace.
-CHROMIUM_FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-]
 
 
 @pytest.fixture(scope="module")
@@ -102,15 +94,10 @@ def api(stack: Stack) -> AirflowApi:
 
 @pytest.fixture(scope="module")
 def browser_page(stack: Stack) -> Iterator[Page]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
-        try:
-            expect.set_options(timeout=PAGE_TIMEOUT_MS)
-            page = browser.new_page(viewport={"width": 1400, "height": 1000})
-            page.set_default_timeout(PAGE_TIMEOUT_MS)
-            yield page
-        finally:
-            browser.close()
+    with chromium() as browser:
+        page = browser.new_page(viewport={"width": 1400, "height": 1000})
+        page.set_default_timeout(PAGE_TIMEOUT_MS)
+        yield page
 
 
 @pytest.fixture

@@ -1,0 +1,144 @@
+"""The report: one file that needs nothing else and names nobody; the e-mail without scripts."""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiosmtpd.controller import Controller
+from playwright.sync_api import expect
+from typer.testing import CliRunner
+
+from include.insights.block import Context
+from include.insights.page import MAKERS, NAMES_CUSTOMERS, made
+from include.insights.report import FILE, mail_body, main, render, send_report, write_report
+from include.settings import Settings, get_settings
+from tests.browser import chromium
+from tests.insights.snapshots import write_snapshot
+from tests.machine import free_port
+
+Maker = Callable[..., Context]
+
+
+def test_it_lies_beside_the_snapshots_and_is_of_the_period(tmp_path: Path) -> None:
+    location = write_snapshot(tmp_path)
+    where = write_report(location, {"period": "30d", "compare": "1"})
+    assert where == f"{location}/{FILE}"
+    text = Path(where).read_text(encoding="utf-8")
+    assert "<h1>Insights, 2 Dec to 31 Dec 2019</h1>" in text
+    assert "compared with the 30 days before (2 Nov to 1 Dec 2019)" in text
+
+
+def test_it_goes_where_it_is_asked_to(location: str, tmp_path: Path) -> None:
+    target = tmp_path / "new" / "week.html"
+    assert write_report(location, {"period": "7d"}, str(target)) == str(target)
+    assert target.exists()
+
+
+def test_it_holds_the_blocks_of_the_page_and_nobodys_rows(context_of: Maker) -> None:
+    text = render(context_of())
+    assert set(re.findall(r'<article class="block" id="(\w+)"', text)) == MAKERS.keys() - NAMES_CUSTOMERS
+    assert made(context_of(), "segments").sentence in text
+    assert "Whom to call first</h3>" not in text
+    assert "customer_id" not in text
+
+
+def test_it_opens_from_disk_without_a_network_and_prints(context_of: Maker, tmp_path: Path) -> None:
+    file = tmp_path / FILE
+    file.write_text(render(context_of()), encoding="utf-8")
+    with chromium() as browser:
+        context = browser.new_context(offline=True)
+        page = context.new_page()
+        asked: list[str] = []
+        said: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("console", lambda one: said.append(one.text) if one.type == "error" else None)
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.goto(file.as_uri())
+        charts = page.locator("[data-chart]")
+        for place in range(charts.count()):
+            expect(charts.nth(place).locator("svg path").first).to_be_attached()
+        assert asked == [file.as_uri()]
+        assert said == []
+        assert page.locator("a[href^='csv'], form, a[href^='static']").count() == 0
+        page.emulate_media(media="print")
+        expect(page.locator(".jumps")).to_be_hidden()
+        assert page.pdf().startswith(b"%PDF")
+        context.close()
+
+
+def test_make_report_says_where_it_is(location: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    import typer
+
+    monkeypatch.setenv("INSIGHTS_LOCATION", location)
+    get_settings.cache_clear()
+    app = typer.Typer()
+    app.command()(main)
+    target = tmp_path / "one.html"
+    done = CliRunner().invoke(app, ["--period", "30d", "--to", str(target)])
+    assert (done.exit_code, done.output.strip()) == (0, str(target))
+    bad = CliRunner().invoke(app, ["--period", "custom", "--first", "2019-02-30", "--last", "2019-03-01"])
+    assert bad.exit_code == 1
+    assert "is no date as in 2019-12-31" in bad.output
+    monkeypatch.setenv("INSIGHTS_LOCATION", str(tmp_path))
+    get_settings.cache_clear()
+    none = CliRunner().invoke(app, [])
+    get_settings.cache_clear()
+    assert none.exit_code == 1
+    assert "marketing_insights" in none.output
+
+
+def test_the_e_mail_has_figures_sentences_and_a_link_only(context_of: Maker) -> None:
+    context = context_of("30d")
+    body = mail_body(context)
+    for tile in made(context, "kpis").tiles:
+        assert tile.value in body
+    for claim in made(context, "changes").claims:
+        assert claim.figure in body
+    assert re.findall(r'href="([^"]+)"', body) == ["http://localhost:8080/insights/?period=30d&amp;compare=1"]
+    assert not re.search(r"<(script|style|img|iframe|link|svg|form)\b", body)
+
+
+@pytest.fixture
+def mails(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[list[str], EmailMessage]]]:
+    """What a mail server gets, which the Airflow connection smtp_default leads to."""
+    received: list[tuple[list[str], EmailMessage]] = []
+
+    class Handler:
+        async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:  # noqa: N802
+            parsed = message_from_bytes(envelope.content, policy=policy.default)
+            assert isinstance(parsed, EmailMessage)
+            received.append((envelope.rcpt_tos, parsed))
+            return "250 OK"
+
+    port = free_port()
+    controller = Controller(Handler(), hostname="127.0.0.1", port=port)
+    controller.start()
+    extra = {"disable_ssl": True, "disable_tls": True, "from_email": "airflow@example.org"}
+    connection = {"conn_type": "smtp", "host": "127.0.0.1", "port": port, "extra": extra}
+    monkeypatch.setenv("AIRFLOW_CONN_SMTP_DEFAULT", json.dumps(connection))
+    try:
+        yield received
+    finally:
+        controller.stop()
+
+
+def test_it_is_sent_to_all_recipients(location: str, mails: list[tuple[list[str], EmailMessage]]) -> None:
+    settings = Settings(insights_email_to="a@example.org, b@example.org")
+    assert send_report(location, {"period": "30d"}, settings) == ["a@example.org", "b@example.org"]
+    [(recipients, mail)] = mails
+    assert recipients == ["a@example.org", "b@example.org"]
+    assert mail["subject"] == "Insights, 2 Dec to 31 Dec 2019"
+    part = mail.get_body(("html",))
+    assert part is not None
+    assert "Key figures" not in part.get_content()
+    assert "Open Insights" in part.get_content()
+
+
+def test_without_recipients_nothing_is_sent(location: str, mails: list[tuple[list[str], EmailMessage]]) -> None:
+    assert send_report(location, {}, Settings(insights_email_to="")) == []
+    assert mails == []
