@@ -154,7 +154,9 @@ class Settings(BaseSettings):
     )
 
     insights_currency: str = Field(
-        "", max_length=3, description="Currency written behind amounts, as in EUR; the shop's files name none."
+        "",
+        max_length=3,
+        description="Currency written behind amounts, as in EUR; the shop's files name none.",
     )
     insights_email_to: str = Field(
         "",

@@ -1,7 +1,7 @@
-"""Who may see what inside Airflow: figures need read access to the DAG, customers' rows the right to edit it."""
+"""Who may see what in Airflow: figures need read access to the DAG, customers' rows the right to edit it."""
 
 import logging
-from typing import Any
+from typing import Annotated, Any
 
 from airflow.api_fastapi.app import get_auth_manager
 from airflow.api_fastapi.auth.managers.models.resource_details import DagDetails
@@ -17,9 +17,10 @@ log = logging.getLogger(__name__)
 
 DAG_ID = "marketing_insights"
 EVENT = "insights export"
+MayRead = Annotated[Any, Depends(requires_access_dag("GET", param_dag_id=DAG_ID))]
 
 
-def reader(user: GetUserDep, _allowed: Any = Depends(requires_access_dag("GET", param_dag_id=DAG_ID))) -> Reader:
+def reader(user: GetUserDep, _allowed: MayRead) -> Reader:
     """Return who asks; Airflow answers 401 without a login and 403 without read access to the DAG."""
     details = DagDetails(id=DAG_ID, team_name=DagModel.get_team_name(DAG_ID))
     may_export = get_auth_manager().is_authorized_dag(method="PUT", details=details, user=user)

@@ -1,8 +1,9 @@
 """Lists of customers for other tools: files as Klaviyo, Mailchimp and Google Ads import them, and a webhook.
 
-An audience is a segment, a lifecycle stage or who is at risk. E-mail addresses and phone numbers come from the
-optional sixth file, and leave only with the customer's consent; without that file there are customer ids only,
-and each file's name says so. `export` is the task of the DAG: files, and to the webhook who entered and who left.
+An audience is a segment, a lifecycle stage or who is at risk. E-mail addresses and phone numbers come from
+the optional sixth file, and leave only with the customer's consent; without that file there are customer ids
+only, and each file's name says so. `export` is the task of the DAG: files, and to the webhook who entered and
+who left.
 """
 
 import csv
@@ -92,14 +93,15 @@ def members(snapshot: Snapshot, key: str) -> list[Row]:
     known = [audience.key for audience in names(snapshot)]
     if key not in known:
         raise AudienceError(f"There is no audience {key[:40]!r}: take one of {', '.join(known)}.")
-    has_contacts = ("contacts" in snapshot.tables)
+    has_contacts = "contacts" in snapshot.tables
     contact = "contacts.email, contacts.phone, coalesce(contacts.consent, false) as consent"
     nothing = "null as email, null as phone, false as consent"
     rows = snapshot.query(
         f"""
         select
-            customers.customer_id, segment_name, lifecycle_stage, last_purchase_date, days_since_last_purchase,
-            net_sales_amount, purchase_probability, next_best_action, {contact if has_contacts else nothing}
+            customers.customer_id, segment_name, lifecycle_stage, last_purchase_date,
+            days_since_last_purchase, net_sales_amount, purchase_probability, next_best_action,
+            {contact if has_contacts else nothing}
         from customers
         {"left join contacts using (customer_id)" if has_contacts else ""}
         where
@@ -130,9 +132,13 @@ def file(snapshot: Snapshot, key: str, target: str) -> AudienceFile:
     if target not in TARGETS:
         raise AudienceError(f"There is no target {target[:40]!r}: take one of {', '.join(TARGETS)}.")
     rows = members(snapshot, key)
-    if not ("contacts" in snapshot.tables):
+    if "contacts" not in snapshot.tables:
         target = "generic"
-        return _file(f"{key}_{IDS_ONLY}_{snapshot.as_of_date}.csv", [_generic(row, contacts=False) for row in rows], GENERIC)
+        return _file(
+            f"{key}_{IDS_ONLY}_{snapshot.as_of_date}.csv",
+            [_generic(row, contacts=False) for row in rows],
+            GENERIC,
+        )
     name = f"{key}_{target}_{snapshot.as_of_date}.csv"
     if target == "generic":
         return _file(name, [_generic(row, contacts=True) for row in rows], (*GENERIC, *CONTACTS))
@@ -216,8 +222,10 @@ def hashed(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def export(location: str, params: Mapping[str, Any], settings: Settings | None = None) -> list[dict[str, Any]]:
-    """Write the files that the settings ask for, send the webhook who entered and left, and return the counts.
+def export(
+    location: str, params: Mapping[str, Any], settings: Settings | None = None
+) -> list[dict[str, Any]]:
+    """Write the files that the settings ask for, send the webhook who entered and left; return the counts.
 
     params: `dry_run` (nothing is written or sent) and `audiences` (keys; default: all). What was delivered is
     remembered beside the snapshots, by audience and only after the webhook took it, so that a failed delivery
@@ -245,7 +253,9 @@ def _write_files(location: str, snapshot: Snapshot, key: str, settings: Settings
         _write(_place(location, name), made.text)
 
 
-def _deliver(location: str, snapshot: Snapshot, key: str, webhook: Webhook | None, *, dry_run: bool) -> Change:
+def _deliver(
+    location: str, snapshot: Snapshot, key: str, webhook: Webhook | None, *, dry_run: bool
+) -> Change:
     rows = {row["customer_id"]: row for row in members(snapshot, key)}
     place = _place(location, f"delivered/{key}.csv")
     before, previous = _delivered(place)
@@ -256,7 +266,12 @@ def _deliver(location: str, snapshot: Snapshot, key: str, webhook: Webhook | Non
         for message in _messages(key, snapshot, previous, entered, left):
             webhook.send("audience.changed", message)
     if sends:
-        _write(place, to_csv(("customer_id", "snapshot_id"), ([one, snapshot.manifest.snapshot_id] for one in sorted(rows))))
+        _write(
+            place,
+            to_csv(
+                ("customer_id", "snapshot_id"), ([one, snapshot.manifest.snapshot_id] for one in sorted(rows))
+            ),
+        )
     return Change(key, len(entered), len(left), sent=sends)
 
 

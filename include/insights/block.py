@@ -119,7 +119,9 @@ class Tile:
             return ""
         low, high = min(one for _, one in known), max(one for _, one in known)
         span, width = (high - low) or 1, len(self.points) - 1
-        return " ".join(f"{place / width * 118 + 1:.1f},{26 - (one - low) / span * 24:.1f}" for place, one in known)
+        return " ".join(
+            f"{place / width * 118 + 1:.1f},{26 - (one - low) / span * 24:.1f}" for place, one in known
+        )
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ def lines(
     floats: bool = False,
     highest: float | None = None,
 ) -> dict[str, Any]:
-    """Return lines; with `floats` the axis need not start at 0, and it ends at `highest` where that is known."""
+    """Return lines; with `floats` the axis need not start at 0, and it ends at `highest` where given."""
     labels = [str(_plain(name)) for name in names]
     return {
         "xAxis": {"type": "category", "data": labels, "boundaryGap": False},

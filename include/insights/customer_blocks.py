@@ -54,9 +54,12 @@ def segments(context: Context) -> Block:
         title="Segments",
         sentence=_segments_sentence(rows),
         definition=(
-            "Each customer is in one segment, by what the customer bought and when (K-means, scored with every run)."
-            " Revenue is net sales since the first day of the data. Likely to buy: mean probability of a purchase"
-            f" within 90 days. Came and left: moves between segments in the {MOVES_DAYS} days before the snapshot."
+            "Each customer is in one segment, by what the customer bought and when (K-means, scored with"
+            " every run)."
+            " Revenue is net sales since the first day of the data. Likely to buy: mean probability of a"
+            " purchase"
+            f" within 90 days. Came and left: moves between segments in the {MOVES_DAYS} days before the"
+            " snapshot."
             " What to do is the advice for most of the segment's customers."
         ),
         scope=context.to_date,
@@ -120,12 +123,15 @@ def at_risk(context: Context) -> Block:
         key="at_risk",
         title="At risk",
         sentence=(
-            f"{count:,} repeat customers have been silent for much longer than usual for them; they bought for"
+            f"{count:,} repeat customers have been silent for much longer than usual for them; they bought"
+            " for"
             f" {context.money(stake)} in the last 365 days."
         ),
         definition=(
-            "Overdue: a repeat customer whose silence, from the last purchase day to the as-of date, is longer than"
-            " twice the own median gap between purchase days. At stake: net sales of the last 365 days. Customers who bought"
+            "Overdue: a repeat customer whose silence, from the last purchase day to the as-of date, is"
+            " longer than"
+            " twice the own median gap between purchase days. At stake: net sales of the last 365 days."
+            " Customers who bought"
             " on one day only have no gap, so none of them is counted here."
         ),
         scope=f"As of {shown(context.snapshot.as_of_date, 'day')}",
@@ -170,8 +176,10 @@ def at_risk_customers(context: Context) -> Block:
         title="Whom to call first",
         sentence="The overdue customers, by what they bought for in the last 365 days.",
         definition=(
-            "One row per overdue customer (see At risk). Likely to buy: probability of a purchase within 90 days, from"
-            " the customer's own rhythm. The list names customers: reading it needs the right to edit the DAG."
+            "One row per overdue customer (see At risk). Likely to buy: probability of a purchase within 90"
+            " days, from"
+            " the customer's own rhythm. The list names customers: reading it needs the right to edit the"
+            " DAG."
         ),
         scope=f"As of {shown(context.snapshot.as_of_date, 'day')}",
         columns=(
@@ -211,8 +219,10 @@ def cohorts(context: Context) -> Block:
         title="Cohorts",
         sentence=_cohorts_sentence(rows),
         definition=(
-            "A cohort is everyone with the same month of first purchase in the data, which need not be the first ever."
-            " Shown is the share that bought again so many months later. Months after the end of the data are left out,"
+            "A cohort is everyone with the same month of first purchase in the data, which need not be the"
+            " first ever."
+            " Shown is the share that bought again so many months later. Months after the end of the data"
+            " are left out,"
             " not counted as 0."
         ),
         scope=context.to_date,
@@ -269,13 +279,19 @@ def customer_value(context: Context) -> Block:
         """
     )
     at_90 = next((row for row in rows if row["horizon_days"] == 90), None)
-    said = f"Within 90 days of the first purchase a customer brought {context.money(at_90['net_sales_per_customer'])}." if at_90 else ""
+    said = (
+        "Within 90 days of the first purchase a customer brought"
+        f" {context.money(at_90['net_sales_per_customer'])}."
+        if at_90
+        else ""
+    )
     return Block(
         key="customer_value",
         title="What a customer brings",
         sentence=said or "What a customer brought within so many days of the first purchase.",
         definition=(
-            "Net sales a customer within so many days of the first purchase in the data, over customers who were"
+            "Net sales a customer within so many days of the first purchase in the data, over customers who"
+            " were"
             " observed for so long. Each horizon has other customers, so a later one may be lower."
         ),
         scope=context.to_date,
@@ -311,15 +327,23 @@ def new_and_returning(context: Context) -> Block:
         order by month
         """
     )
-    first, later = (sum(row[key] for row in rows) for key in ("first_day_net_sales_amount", "later_net_sales_amount"))
-    said = f"{share(float(later / (first + later)))} of the revenue came after the customers' first day." if first + later else ""
+    first, later = (
+        sum(row[key] for row in rows) for key in ("first_day_net_sales_amount", "later_net_sales_amount")
+    )
+    said = (
+        f"{share(float(later / (first + later)))} of the revenue came after the customers' first day."
+        if first + later
+        else ""
+    )
     return Block(
         key="new_and_returning",
         title="New and returning",
         sentence=said or "Revenue of the customers' first days and of later ones.",
         definition=(
-            "First day: the day of a customer's first purchase in the data. Customers are counted once a month; one who"
-            " is new and comes back in the same month is in both columns, so they need not add up to all customers."
+            "First day: the day of a customer's first purchase in the data. Customers are counted once a"
+            " month; one who"
+            " is new and comes back in the same month is in both columns, so they need not add up to all"
+            " customers."
         ),
         scope=context.months,
         columns=(
@@ -364,7 +388,8 @@ def rfm_moves(context: Context) -> Block:
     )
     last = rows[-1] if rows else None
     said = (
-        f"In the month to {shown(last['month_end'], 'day')} the score of {last['up_count']:,} customers rose and that of"
+        f"In the month to {shown(last['month_end'], 'day')} the score of {last['up_count']:,} customers rose"
+        " and that of"
         f" {last['down_count']:,} fell."
         if last
         else "How customers' scores changed from month to month."
@@ -374,8 +399,10 @@ def rfm_moves(context: Context) -> Block:
         title="Scores that rose and fell",
         sentence=said,
         definition=(
-            "RFM: recency, purchase days and revenue, each scored from 1 to 5 within all customers known at the month's"
-            " end. Up or down is the sum of the three against the month before. The base grows, so a customer may fall"
+            "RFM: recency, purchase days and revenue, each scored from 1 to 5 within all customers known at"
+            " the month's"
+            " end. Up or down is the sum of the three against the month before. The base grows, so a"
+            " customer may fall"
             " because others came."
         ),
         scope="The newest three month ends",
@@ -393,7 +420,12 @@ def rfm_moves(context: Context) -> Block:
                 [shown(row["month_end"], "month") for row in rows],
                 [
                     (label, [row[key] for row in rows])
-                    for label, key in (("Rose", "up_count"), ("Fell", "down_count"), ("New", "new_count"), ("Same", "same_count"))
+                    for label, key in (
+                        ("Rose", "up_count"),
+                        ("Fell", "down_count"),
+                        ("New", "new_count"),
+                        ("Same", "same_count"),
+                    )
                 ],
                 unit="count",
                 stacked=True,

@@ -1,11 +1,13 @@
 """How figures are written: for readers with separators and units, for programs as they are."""
 
+from collections.abc import Callable
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any, Literal
 
 Kind = Literal["text", "count", "amount", "share", "ratio", "day", "month", "time", "link"]
-NOTHING = "–"
+NOTHING = "–"  # noqa: RUF001 (a dash)
+MINUS = "\N{MINUS SIGN}"
 NUMBERS: frozenset[Kind] = frozenset({"count", "amount", "share", "ratio"})
 
 
@@ -21,7 +23,7 @@ def shown(value: Any, kind: Kind, currency: str = "") -> str:
     return _FORMATS[kind](value)
 
 
-def amount(value: Decimal | float) -> str:
+def amount(value: Any) -> str:
     """Return an amount of money with separators."""
     return f"{value:,.0f}" if abs(value) >= 100_000 else f"{value:,.2f}"
 
@@ -40,7 +42,7 @@ def change(now: Decimal | float | None, before: Decimal | float | None) -> float
 
 def signed_share(value: float | None) -> str:
     """Return a change in per cent, with its sign."""
-    return NOTHING if value is None else f"{value * 100:+,.1f} %".replace("-", "−")
+    return NOTHING if value is None else f"{value * 100:+,.1f} %".replace("-", MINUS)
 
 
 def raw(value: Any) -> Any:
@@ -54,7 +56,7 @@ def raw(value: Any) -> Any:
     return value
 
 
-_FORMATS = {
+_FORMATS: dict[Kind, Callable[[Any], str]] = {
     "text": str,
     "link": str,
     "count": lambda value: f"{value:,.0f}",

@@ -1,5 +1,6 @@
 """The figures of a period on tiles: sums of days, each with its change against the period before."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -26,7 +27,7 @@ TONES = {1: ("good", "bad"), 0: ("neutral", "neutral"), -1: ("bad", "good")}
 
 @dataclass(frozen=True)
 class Kpi:
-    """A figure: where it comes from, its unit, and whether more of it is good (1), bad (-1) or neither (0)."""
+    """A figure: where it comes from, its unit, and whether more of it is good (1), bad (-1) or neither."""
 
     key: str
     label: str
@@ -39,11 +40,23 @@ KPIS = (
     Kpi("net_sales_amount", "Revenue", "amount", 1, "net sales: after discount, before GST and delivery"),
     Kpi("order_count", "Orders", "count", 1, "pairs of transaction and customer"),
     Kpi("order_value_amount", "Order value", "amount", 1, "revenue divided by orders"),
-    Kpi("first_seen_customer_count", "New customers", "count", 1, "first purchase in the data lies in the period"),
+    Kpi(
+        "first_seen_customer_count",
+        "New customers",
+        "count",
+        1,
+        "first purchase in the data lies in the period",
+    ),
     Kpi("returning_customer_count", "Returning customers", "count", 1, "bought in the period and before it"),
     Kpi("total_spend_amount", "Marketing spend", "amount", 0, "online and offline"),
     Kpi("marketing_efficiency_ratio", "Revenue per spend", "ratio", 1, "MER: revenue divided by spend"),
-    Kpi("spend_per_first_seen_customer", "Spend a new customer", "amount", -1, "spend divided by new customers"),
+    Kpi(
+        "spend_per_first_seen_customer",
+        "Spend a new customer",
+        "amount",
+        -1,
+        "spend divided by new customers",
+    ),
 )
 
 
@@ -100,9 +113,9 @@ def kpis(context: Context) -> Block:
     tiles, rows = [], []
     for kpi in KPIS:
         value, old = now[kpi.key], before.get(kpi.key)
-        moved = change(value, old)
-        tiles.append(_tile(context, kpi, value, old, moved, tuple(row[kpi.key] for row in points)))
-        rows.append({"figure": kpi.label, "value": _rounded(value), "before": _rounded(old), "change": moved})
+        tiles.append(_tile(context, kpi, value, old, (row[kpi.key] for row in points)))
+        row = {"value": _rounded(value), "before": _rounded(old), "change": change(value, old)}
+        rows.append({"figure": kpi.label, **row})
     return Block(
         key="kpis",
         title="Key figures",
@@ -126,7 +139,10 @@ def _sentence(context: Context) -> str:
     if period.previous:
         return f"{period.label}, compared with the {period.days} days before ({period.previous_label})."
     if period.compares:
-        return f"{period.label}. The data does not reach back far enough to compare with the {period.days} days before."
+        return (
+            f"{period.label}. The data does not reach back far enough to compare with the {period.days} days"
+            " before."
+        )
     return f"{period.label}, not compared."
 
 
@@ -134,10 +150,8 @@ def _rounded(value: Any) -> Any:
     return round(value, 2) if isinstance(value, Decimal) else value
 
 
-def _tile(
-    context: Context, kpi: Kpi, value: Any, old: Any, moved: float | None, points: tuple[Any, ...]
-) -> Tile:
-    tone = "neutral"
+def _tile(context: Context, kpi: Kpi, value: Any, old: Any, points: Iterable[Any]) -> Tile:
+    moved, tone = change(value, old), "neutral"
     if moved is not None and abs(moved) >= 0.0005:
         tone = TONES[kpi.good][0 if moved > 0 else 1]
     return Tile(
@@ -152,7 +166,7 @@ def _tile(
 
 
 def _points(context: Context) -> list[Row]:
-    """Return the figures of each day, or of each seven days counted back from the last; a rest is left out."""
+    """Return the figures of each day, or of each seven days back from the last; a rest is left out."""
     size = 1 if context.period.days <= DAILY_UP_TO_DAYS else 7
     rows = context.in_period(
         """

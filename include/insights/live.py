@@ -1,7 +1,8 @@
 """The newest price and article: from the warehouse where that takes no time, else from the snapshot.
 
 A DuckDB file lets in one process at a time, so it is opened for a moment only; while another process holds
-it, and on Snowflake, whose virtual warehouse a look would wake, the snapshot's last value is shown with its age.
+it, and on Snowflake, whose virtual warehouse a look would wake, the snapshot's last value is shown with its
+age.
 """
 
 import logging

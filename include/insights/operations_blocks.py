@@ -26,7 +26,8 @@ def bitcoin(context: Context) -> Block:
         title="Bitcoin",
         sentence=said or "The Bitcoin price by hour.",
         definition=(
-            "Price in US dollars by hour (UTC) of the provider's own time. It stands beside the sales and is not"
+            "Price in US dollars by hour (UTC) of the provider's own time. It stands beside the sales and"
+            " is not"
             " joined with them."
         ),
         scope=HOURS,
@@ -55,7 +56,8 @@ def bitcoin(context: Context) -> Block:
 def news(context: Context) -> Block:
     """Return the newest articles; what they say comes from others and is never markup here."""
     rows = context.rows(
-        "select published_at, source_name, headline, url from news_latest order by published_at desc, headline"
+        "select published_at, source_name, headline, url from news_latest order by published_at desc,"
+        " headline"
     )
     for row in rows:
         row["url"] = web_address(row["url"])
@@ -63,9 +65,12 @@ def news(context: Context) -> Block:
     return Block(
         key="news",
         title="News",
-        sentence=f"The newest {len(rows)} articles of the feed." if rows else "The newest articles of the feed.",
+        sentence=f"The newest {len(rows)} articles of the feed."
+        if rows
+        else "The newest articles of the feed.",
         definition=(
-            "Headlines as the news feed delivers them, newest first. A headline's link opens where Insights has a tab of"
+            "Headlines as the news feed delivers them, newest first. A headline's link opens where Insights"
+            " has a tab of"
             " its own: inside Airflow's frame it cannot."
         ),
         scope="The newest 20",
@@ -103,7 +108,8 @@ def rejected(context: Context) -> Block:
     count = sum(row["row_count"] for row in lost)
     value = sum(row["value_at_list"] or 0 for row in lost)
     said = (
-        f"{count:,} rows of the files could not be used; order lines among them are worth {context.money(value)}"
+        f"{count:,} rows of the files could not be used; order lines among them are worth"
+        f" {context.money(value)}"
         " at list price."
         if lost
         else "Rows of the files were left out only because others say the same."
@@ -115,8 +121,10 @@ def rejected(context: Context) -> Block:
         title="Rejected rows",
         sentence=said if rows else "Every row of the files was used.",
         definition=(
-            "Rows that break a rule of their data set (what is no number or date, an unknown product, a repetition) are"
-            " kept aside with the reason. Their value at list price is quantity times price before discount, of order"
+            "Rows that break a rule of their data set (what is no number or date, an unknown product, a"
+            " repetition) are"
+            " kept aside with the reason. Their value at list price is quantity times price before"
+            " discount, of order"
             " lines where both can be read."
         ),
         scope="All files",
@@ -139,8 +147,8 @@ def tests(context: Context) -> Block:
     rows = context.rows(
         """
         select
-            node_name, resource_type, run_count, failed_count, has_failed_last, is_flaky, is_slower_than_usual,
-            last_run_at
+            node_name, resource_type, run_count, failed_count, has_failed_last, is_flaky,
+            is_slower_than_usual, last_run_at
         from node_health
         where has_failed_last or is_flaky or is_slower_than_usual
         order by has_failed_last desc, is_flaky desc, node_name
@@ -156,7 +164,8 @@ def tests(context: Context) -> Block:
         title="Tests",
         sentence=said,
         definition=(
-            "Models, seeds, snapshots and tests of dbt over their newest runs. Flaky: passed right after a failure twice"
+            "Models, seeds, snapshots and tests of dbt over their newest runs. Flaky: passed right after a"
+            " failure twice"
             " or more. Slower: the last run took much longer than usual."
         ),
         scope="The newest 30 runs of each",
@@ -178,7 +187,11 @@ def tests(context: Context) -> Block:
 
 
 def _state(row: Row) -> str:
-    states = [("fails", "has_failed_last"), ("flaky", "is_flaky"), ("slower than usual", "is_slower_than_usual")]
+    states = [
+        ("fails", "has_failed_last"),
+        ("flaky", "is_flaky"),
+        ("slower than usual", "is_slower_than_usual"),
+    ]
     return ", ".join(word for word, key in states if row[key])
 
 
@@ -197,7 +210,8 @@ def gate(context: Context) -> Block:
         title="The segments' model",
         sentence=said or "What the gate said of the segments' model.",
         definition=(
-            "Before a model gives customers their segments, a gate checks that the segments are what their names say,"
+            "Before a model gives customers their segments, a gate checks that the segments are what their"
+            " names say,"
             " are stable and not too small. A person may override checks by name; then they stand here."
         ),
         scope="The model in use and the newest others",
@@ -229,14 +243,17 @@ def freshness(context: Context) -> Block:
     """Return how new the data of each source is."""
     rows = context.rows("select dataset, newest_day, newest_time, loaded_at from freshness order by dataset")
     for row in rows:
-        row["newest"] = shown(row["newest_time"], "time") if row["newest_time"] else shown(row["newest_day"], "day")
+        row["newest"] = (
+            shown(row["newest_time"], "time") if row["newest_time"] else shown(row["newest_day"], "day")
+        )
     written = shown(context.written_at, "time")
     return Block(
         key="freshness",
         title="Freshness",
         sentence=f"All figures but the live ones were written at {written}.",
         definition=(
-            "The newest day or time that each data set is about, and when it was loaded. Periods end at the newest day"
+            "The newest day or time that each data set is about, and when it was loaded. Periods end at the"
+            " newest day"
             " of the sales, not today."
         ),
         scope="This snapshot",

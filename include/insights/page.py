@@ -1,4 +1,4 @@
-"""The page as data: sections of blocks for a snapshot and a period. Page, CSV files and report render from it."""
+"""The page as data: sections of blocks for a snapshot and a period, for page, CSV files and report."""
 
 from collections.abc import Callable
 from dataclasses import replace

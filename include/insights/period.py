@@ -23,7 +23,7 @@ class PeriodError(ValueError):
 
 @dataclass(frozen=True)
 class Period:
-    """Days from `first` to `last`, both included; `previous` is as long and ends the day before, if asked for."""
+    """Days from `first` to `last`, both included; `previous` is as long and ends the day before."""
 
     preset: str
     first: date
@@ -68,13 +68,17 @@ def period_of(asked: Mapping[str, str], first_day: date, last_day: date) -> Peri
         if first > last:
             raise PeriodError(f"The first day, {first}, is after the last day, {last}.")
         if first < first_day or last > last_day:
-            raise PeriodError(f"The data holds {first_day} to {last_day}; {first} to {last} is not all in it.")
+            raise PeriodError(
+                f"The data holds {first_day} to {last_day}; {first} to {last} is not all in it."
+            )
     elif preset in PRESETS:
         length = PRESETS[preset][1]
         first = first_day if length is None else max(first_day, last_day - timedelta(days=length - 1))
         last = last_day
     else:
-        raise PeriodError(f"There is no period {preset[:20]!r}: take one of {', '.join(PRESETS)} or {CUSTOM}.")
+        raise PeriodError(
+            f"There is no period {preset[:20]!r}: take one of {', '.join(PRESETS)} or {CUSTOM}."
+        )
     return Period(preset, first, last, compares, _before(first, last, first_day) if compares else None)
 
 

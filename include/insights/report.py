@@ -27,16 +27,21 @@ SCRIPTS = ("theme.js", "echarts.js", "page.js")
 
 
 def write_report(
-    location: str, asked: Mapping[str, str] | None = None, to: str | None = None, settings: Settings | None = None
+    location: str,
+    asked: Mapping[str, str] | None = None,
+    to: str | None = None,
+    settings: Settings | None = None,
 ) -> str:
     """Write the report of a location's newest snapshot and return where it is.
 
-    asked: the period, as the page's address has it (`period`, `first`, `last`, `compare`); default: the page's.
+    asked: the period, as the page's address has it (`period`, `first`, `last`, `compare`).
     to: a file or URI; default: report.html beside the snapshots. Raises NoSnapshotError and PeriodError.
     """
     context = context_of(location, asked or {}, settings or get_settings())
     text = render(context)
-    place = open_folder(to or f"{(location or str(get_settings().local_dir / 'insights')).rstrip('/')}/{FILE}")
+    place = open_folder(
+        to or f"{(location or str(get_settings().local_dir / 'insights')).rstrip('/')}/{FILE}"
+    )
     place.parent.mkdir(parents=True, exist_ok=True)
     replace_file(place, text.encode())
     return str(place)
@@ -58,15 +63,19 @@ def render(context: Context) -> str:
         f"default-src 'none'; img-src data:; style-src {_hash(style)};"
         f" script-src {' '.join(map(_hash, scripts))}; base-uri 'none'; form-action 'none'"
     )
-    return _environment().get_template("report.html").render(
-        context=context,
-        snapshot=context.snapshot,
-        period=context.period,
-        currency=context.currency,
-        sections=aggregates(context),
-        policy=policy,
-        style=Markup(style),  # noqa: S704 (our own files)
-        scripts=[Markup(script) for script in scripts],  # noqa: S704
+    return (
+        _environment()
+        .get_template("report.html")
+        .render(
+            context=context,
+            snapshot=context.snapshot,
+            period=context.period,
+            currency=context.currency,
+            sections=aggregates(context),
+            policy=policy,
+            style=Markup(style),  # noqa: S704 (our own files)
+            scripts=[Markup(script) for script in scripts],  # noqa: S704
+        )
     )
 
 
@@ -86,13 +95,17 @@ def link_to(context: Context) -> str:
 
 def mail_body(context: Context) -> str:
     """Return the e-mail: key figures, sentences and a link, without scripts, pictures and customers."""
-    return _environment().get_template("mail.html").render(
-        context=context,
-        snapshot=context.snapshot,
-        period=context.period,
-        kpis=made(context, "kpis"),
-        changes=made(context, "changes"),
-        link=link_to(context),
+    return (
+        _environment()
+        .get_template("mail.html")
+        .render(
+            context=context,
+            snapshot=context.snapshot,
+            period=context.period,
+            kpis=made(context, "kpis"),
+            changes=made(context, "changes"),
+            link=link_to(context),
+        )
     )
 
 

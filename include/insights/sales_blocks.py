@@ -1,4 +1,4 @@
-"""Blocks about money and products: spend, coupons, delivery, baskets, categories, concentration, seasons, places."""
+"""Blocks about money and products: spend, coupons, delivery, baskets, categories, seasons, places."""
 
 from include.insights import charts
 from include.insights.block import Block, Chart, Column, Context, Row
@@ -14,15 +14,18 @@ def efficiency(context: Context) -> Block:
     rows = context.in_period(
         """
         select
-            period_start, is_complete, day_count, online_spend_amount, offline_spend_amount, total_spend_amount,
-            net_sales_amount, marketing_efficiency_ratio, first_seen_customer_count, spend_per_first_seen_customer
+            period_start, is_complete, day_count, online_spend_amount, offline_spend_amount,
+            total_spend_amount, net_sales_amount, marketing_efficiency_ratio, first_seen_customer_count,
+            spend_per_first_seen_customer
         from fct_marketing_efficiency
         where period_grain = $grain and period_start between date_trunc($grain, $first) and $last
         order by period_start
         """,
         grain=grain,
     )
-    whole = [row for row in rows if row["is_complete"]]  # a week that the data cuts off would look like a fall
+    whole = [
+        row for row in rows if row["is_complete"]
+    ]  # a week that the data cuts off would look like a fall
     spend, revenue = (sum(row[key] for row in whole) for key in ("total_spend_amount", "net_sales_amount"))
     said = (
         f"Each unit of money spent on marketing came with {float(revenue / spend):,.2f} of revenue."
@@ -34,8 +37,10 @@ def efficiency(context: Context) -> Block:
         title="Spend against revenue",
         sentence=said,
         definition=(
-            "MER (marketing efficiency ratio) is revenue divided by all marketing spend, both as sums; it is no proof"
-            " that the spend caused the revenue, and there is no return by channel because no sale says which channel it"
+            "MER (marketing efficiency ratio) is revenue divided by all marketing spend, both as sums; it"
+            " is no proof"
+            " that the spend caused the revenue, and there is no return by channel because no sale says"
+            " which channel it"
             " came from. A new customer is one whose first purchase in the data lies in the period. Where the"
             f" data begins or ends within a {grain}, that one is in the table only."
         ),
@@ -94,7 +99,8 @@ def coupons(context: Context) -> Block:
     used.sort(key=lambda row: row["discount_amount"], reverse=True)
     gross, discount = (sum(row[key] for row in used) for key in ("gross_sales_amount", "discount_amount"))
     said = (
-        f"Lines with a used coupon were sold {share(float(discount / gross))} below their price, {context.money(discount)} in all."
+        f"Lines with a used coupon were sold {share(float(discount / gross))} below their price,"
+        f" {context.money(discount)} in all."
         if gross
         else "What coupons gave away and what came with them."
     )
@@ -103,8 +109,10 @@ def coupons(context: Context) -> Block:
         title="Coupons",
         sentence=said,
         definition=(
-            "A coupon's status belongs to an order line: Used, Clicked or Not Used. The effective rate is discount divided"
-            " by gross sales. Who uses a coupon may differ from who does not, so a difference between them is an"
+            "A coupon's status belongs to an order line: Used, Clicked or Not Used. The effective rate is"
+            " discount divided"
+            " by gross sales. Who uses a coupon may differ from who does not, so a difference between them"
+            " is an"
             " association, not the coupon's effect."
         ),
         scope=context.months,
@@ -136,11 +144,13 @@ def coupons(context: Context) -> Block:
 def delivery(context: Context) -> Block:
     """Return how much delivery costs against what is bought."""
     rows = context.rows(
-        "select * from fct_delivery_burden order by net_sales_amount / nullif(transaction_count, 0), basket_class"
+        "select * from fct_delivery_burden order by net_sales_amount / nullif(transaction_count, 0),"
+        " basket_class"
     )
     worst = max(rows, key=lambda row: row["delivery_share"] or 0, default=None)
     said = (
-        f"Delivery weighs most on {worst['basket_class'].lower()} baskets: {share(worst['delivery_share'] or 0)} on top of the goods."
+        f"Delivery weighs most on {worst['basket_class'].lower()} baskets:"
+        f" {share(worst['delivery_share'] or 0)} on top of the goods."
         if worst
         else "What delivery costs against the goods."
     )
@@ -149,7 +159,8 @@ def delivery(context: Context) -> Block:
         title="Delivery",
         sentence=said,
         definition=(
-            "Delivery charges divided by net sales, by the size of the whole transaction (small below 50, medium below"
+            "Delivery charges divided by net sales, by the size of the whole transaction (small below 50,"
+            " medium below"
             " 200, large below 500, extra large above). A transaction is charged once."
         ),
         scope=context.to_date,
@@ -197,8 +208,10 @@ def baskets(context: Context) -> Block:
         title="Bought together",
         sentence=said,
         definition=(
-            "Pairs of products (by name, without colour and size) and of categories in one order. Lift: how many times as"
-            " often as if the two were bought independently. Sorted by the baskets beyond chance, so that a rare pair with"
+            "Pairs of products (by name, without colour and size) and of categories in one order. Lift: how"
+            " many times as"
+            " often as if the two were bought independently. Sorted by the baskets beyond chance, so that a"
+            " rare pair with"
             " a high lift does not lead. Rare pairs are left out."
         ),
         scope=context.to_date,
@@ -245,7 +258,8 @@ def categories(context: Context) -> Block:
         """
     )
     said = (
-        f"{rows[0]['category']} is the largest category with {share(rows[0]['revenue_share'] or 0)} of the revenue."
+        f"{rows[0]['category']} is the largest category with {share(rows[0]['revenue_share'] or 0)} of the"
+        " revenue."
         if rows
         else "Revenue by category."
     )
@@ -254,8 +268,10 @@ def categories(context: Context) -> Block:
         title="Categories",
         sentence=said,
         definition=(
-            "Net sales by category. The effects split each month's change against the month before, added up over the"
-            " months shown: price (the same units at other prices), volume (more or fewer units at the same mix), mix"
+            "Net sales by category. The effects split each month's change against the month before, added"
+            " up over the"
+            " months shown: price (the same units at other prices), volume (more or fewer units at the same"
+            " mix), mix"
             " (the rest). Months without one before have none."
         ),
         scope=context.months,
@@ -286,7 +302,9 @@ def products(context: Context) -> Block:
     """Return how few products make most of the revenue."""
     rows = context.rows(
         """
-        select item, category, quantity, net_sales_amount, revenue_rank, revenue_share, cumulative_share, abc_class
+        select
+            item, category, quantity, net_sales_amount, revenue_rank, revenue_share,
+            cumulative_share, abc_class
         from fct_product_abc
         where level = 'sku'
         order by revenue_rank, item
@@ -299,7 +317,8 @@ def products(context: Context) -> Block:
         title="Products",
         sentence=f"{best:,} of {len(rows):,} products make 80 % of the revenue.",
         definition=(
-            "Products (SKUs) by net sales, the highest first. Class A makes the first 80 % of the revenue, B up to 95 %,"
+            "Products (SKUs) by net sales, the highest first. Class A makes the first 80 % of the revenue,"
+            " B up to 95 %,"
             " C the rest."
         ),
         scope=context.to_date,
@@ -340,7 +359,10 @@ def concentration(context: Context) -> Block:
         key="concentration",
         title="Concentration",
         sentence=said,
-        definition="Customers by net sales in ten groups of one size, the best first, with each group's share of revenue.",
+        definition=(
+            "Customers by net sales in ten groups of one size, the best first, with each group's share of"
+            " revenue."
+        ),
         scope=context.to_date,
         columns=(
             Column("decile", "Tenth", "count"),
@@ -378,7 +400,8 @@ def seasons(context: Context) -> Block:
         title="Weekdays and months",
         sentence=said,
         definition=(
-            "Mean net sales of a day of this kind, divided by the mean of all days: 1.00 is an ordinary day. With one year"
+            "Mean net sales of a day of this kind, divided by the mean of all days: 1.00 is an ordinary"
+            " day. With one year"
             " of data a trend and a season cannot be told apart."
         ),
         scope=context.to_date,
@@ -411,7 +434,8 @@ def places(context: Context) -> Block:
     rows = context.rows("select * from fct_location_performance order by net_sales_amount desc, location")
     whole = sum(row["net_sales_amount"] for row in rows)
     said = (
-        f"{rows[0]['location']} brings most, {share(float(rows[0]['net_sales_amount'] / whole))} of the revenue."
+        f"{rows[0]['location']} brings most, {share(float(rows[0]['net_sales_amount'] / whole))} of the"
+        " revenue."
         if whole
         else "What each location brings."
     )
@@ -420,7 +444,8 @@ def places(context: Context) -> Block:
         title="Places",
         sentence=said,
         definition=(
-            "Where the customers are, as the shop's file says it: some are cities, some are states, so they are not alike."
+            "Where the customers are, as the shop's file says it: some are cities, some are states, so they"
+            " are not alike."
             " The median customer shows what the few best ones hide."
         ),
         scope=context.to_date,

@@ -31,7 +31,8 @@ def changes(context: Context) -> Block:
             else f"{context.period.label}. There is no period before to compare with."
         ),
         definition=(
-            "Sentences by fixed rules over the figures below; those of most weight are told. A cause is what moved"
+            "Sentences by fixed rules over the figures below; those of most weight are told. A cause is"
+            " what moved"
             " together with the figure in the data; that it is the reason is likely, not proven."
         ),
         scope=context.period.label,
@@ -59,7 +60,8 @@ def failing_tests(context: Context, _now: Row, _before: Row | None) -> Claim | N
         return None
     return Claim(
         "failing_tests",
-        f"{_counted(len(rows), 'model or test', 'models and tests')} failed in the last run, among them {rows[0]['node_name']}.",
+        f"{_counted(len(rows), 'model or test', 'models and tests')} failed in the last run, among them"
+        f" {rows[0]['node_name']}.",
         "The figures that rest on them may be old or wrong.",
         "Read Trust before you act on a figure, and tell the data team.",
         {"nodes": [row["node_name"] for row in rows]},
@@ -77,11 +79,17 @@ def revenue(context: Context, now: Row, before: Row | None) -> Claim | None:
     by_orders = abs(log(1 + orders)) >= abs(log(1 + value))
     return Claim(
         "revenue",
-        f"Revenue {_moved(moved)} to {context.money(now['net_sales_amount'])}, from {context.money(before['net_sales_amount'])}.",
+        f"Revenue {_moved(moved)} to {context.money(now['net_sales_amount'])}, from"
+        f" {context.money(before['net_sales_amount'])}.",
         f"Orders {_moved(orders)} and the order value {_moved(value)}: the"
         f" {'number of orders' if by_orders else 'value of an order'} weighs more.",
         _revenue_action(rose=moved >= 0, by_orders=by_orders),
-        {"revenue": now["net_sales_amount"], "before": before["net_sales_amount"], "orders": orders, "value": value},
+        {
+            "revenue": now["net_sales_amount"],
+            "before": before["net_sales_amount"],
+            "orders": orders,
+            "value": value,
+        },
         weight=90,
     )
 
@@ -132,13 +140,19 @@ def new_customers(context: Context, now: Row, before: Row | None) -> Claim | Non
     cause = f"Spend {_moved(spend)}" if spend is not None else "Spend cannot be compared"
     return Claim(
         "new_customers",
-        f"New customers {_moved(moved)} to {now['first_seen_customer_count']:,}; each took {context.money(cost)} of spend,"
+        f"New customers {_moved(moved)} to {now['first_seen_customer_count']:,}; each took"
+        f" {context.money(cost)} of spend,"
         f" before {context.money(old)}.",
         f"{cause} while new customers {_moved(moved)}.",
         "Welcome them with what goes with their first order; most customers buy on one day only."
         if moved >= 0
         else "Judge campaigns by new customers, and give those who came once a reason to return.",
-        {"new": now["first_seen_customer_count"], "before": before["first_seen_customer_count"], "cost": cost, "old_cost": old},
+        {
+            "new": now["first_seen_customer_count"],
+            "before": before["first_seen_customer_count"],
+            "cost": cost,
+            "old_cost": old,
+        },
         weight=_weight(45, moved),
     )
 
@@ -189,13 +203,20 @@ def category(context: Context, _now: Row, _before: Row | None) -> Claim | None:
     cause = max(effects, key=lambda name: effects[name] * (1 if moved > 0 else -1))
     return Claim(
         "category",
-        f"{row['category']} brought {context.money(abs(moved))} {'more' if moved > 0 else 'less'} in {shown(row['month'], 'month')}"
+        f"{row['category']} brought {context.money(abs(moved))} {'more' if moved > 0 else 'less'} in"
+        f" {shown(row['month'], 'month')}"
         " than in the month before: the largest move of all categories.",
         f"{CAUSES[cause]} account for {context.money(effects[cause])} of it.",
         "Check that it is in stock and give it the first place in the next newsletter."
         if moved > 0
         else "Check stock, price and where it is shown before you discount it.",
-        {"category": row["category"], "month": row["month"], "moved": moved, "cause": cause, "effect": effects[cause]},
+        {
+            "category": row["category"],
+            "month": row["month"],
+            "moved": moved,
+            "cause": cause,
+            "effect": effects[cause],
+        },
         weight=65,
     )
 
@@ -220,12 +241,18 @@ def overdue(context: Context, _now: Row, _before: Row | None) -> Claim | None:
     first = rows[0]
     return Claim(
         "overdue",
-        f"{_counted(count, 'repeat customer is', 'repeat customers are')} silent for much longer than usual for them;"
+        f"{_counted(count, 'repeat customer is', 'repeat customers are')} silent for much longer than usual"
+        " for them;"
         f" they bought for {context.money(stake)} in the last 365 days.",
         f"{first['segment_name']} hold the largest part of it: {context.money(first['stake_amount'])} with"
         f" {_counted(first['overdue_count'], 'customer', 'customers')}.",
         "Start with the list Whom to call first, or export the audience At risk.",
-        {"count": count, "stake": stake, "segment": first["segment_name"], "segment_stake": first["stake_amount"]},
+        {
+            "count": count,
+            "stake": stake,
+            "segment": first["segment_name"],
+            "segment_stake": first["stake_amount"],
+        },
         weight=60,
     )
 
@@ -236,7 +263,11 @@ def migrations(context: Context, _now: Row, _before: Row | None) -> Claim | None
     rows = context.rows(
         """
         with moves as (
-            select from_segment_name as segment_name, 0 as entered, customer_count as gone, to_segment_name as goal
+            select
+                from_segment_name as segment_name,
+                0 as entered,
+                customer_count as gone,
+                to_segment_name as goal
             from segment_migrations
             where move_cause = 'behaviour' and migrated_at >= $since and from_segment_id is not null
             union all
@@ -254,7 +285,10 @@ def migrations(context: Context, _now: Row, _before: Row | None) -> Claim | None
             sum(entered)::bigint as entered_count,
             sum(gone)::bigint as left_count,
             (
-                select goal from goals where goals.segment_name = moves.segment_name order by gone desc, goal limit 1
+                select goal from goals
+                where goals.segment_name = moves.segment_name
+                order by gone desc, goal
+                limit 1
             ) as goal
         from moves
         group by segment_name
@@ -270,7 +304,8 @@ def migrations(context: Context, _now: Row, _before: Row | None) -> Claim | None
         "migrations",
         f"{row['segment_name']} lost {row['left_count']:,} customers and won {row['entered_count']:,} in"
         f" the {MOVES_DAYS} days before the snapshot.",
-        f"Of those who left, more are now {row['goal']} than anything else, by what they bought or did not buy.",
+        f"Of those who left, more are now {row['goal']} than anything else, by what they bought or did not"
+        " buy.",
         f"See what the segment {row['goal']} is advised to get, and send it while they remember the shop.",
         row,
         weight=55,
@@ -286,7 +321,8 @@ def best_customers(context: Context, _now: Row, _before: Row | None) -> Claim | 
     return Claim(
         "best_customers",
         f"The best tenth of the customers brings {share(row['revenue_share'])} of the revenue.",
-        f"{_counted(row['customer_count'], 'customer', 'customers')} bought for {context.money(row['net_sales_amount'])} since the first day.",
+        f"{_counted(row['customer_count'], 'customer', 'customers')} bought for"
+        f" {context.money(row['net_sales_amount'])} since the first day.",
         "Care for them in person: early access and thanks rather than discounts.",
         row,
         weight=20,
@@ -305,7 +341,8 @@ def best_weekday(context: Context, _now: Row, _before: Row | None) -> Claim | No
     return Claim(
         "best_weekday",
         f"{row['period_name']} is the strongest weekday: {row['seasonal_index']:,.2f} times the mean day.",
-        f"Over {row['day_count']:,} of them a day brought {context.money(row['mean_daily_net_sales_amount'])} on average.",
+        f"Over {row['day_count']:,} of them a day brought"
+        f" {context.money(row['mean_daily_net_sales_amount'])} on average.",
         "Let campaigns arrive the day before.",
         row,
         weight=10,

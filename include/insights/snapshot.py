@@ -27,8 +27,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import typer
 
-from include.insights.tables import TABLES, model_gate
 from include.ingestion.origin import held_by
+from include.insights.tables import TABLES, model_gate
 from include.settings import get_settings
 from include.storage import on_this_machine, open_folder, replace_file
 from include.warehouse import Session, Warehouse, get_warehouse
@@ -139,9 +139,7 @@ class Snapshot:
         self._view(name)
         return self._connection.cursor().table(name)
 
-    def query(
-        self, sql: str, values: list[object] | dict[str, object] | None = None
-    ) -> list[dict[str, Any]]:
+    def query(self, sql: str, values: list[object] | dict[str, object] | None = None) -> list[dict[str, Any]]:
         """Return the rows of a query over its tables, by column; `?` stands for each of `values`, or `$name`.
 
         It may name any table of `tables`, and reads no other file.

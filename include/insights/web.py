@@ -1,7 +1,6 @@
 """The page as a web application: server-rendered, read only, behind a login, with a strict content policy."""
 
 import hashlib
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,12 +17,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from include.insights import audiences, live
 from include.insights.block import Context
 from include.insights.formats import shown
-from include.insights.page import MAKERS, NAMES_CUSTOMERS, made, sections
+from include.insights.page import MAKERS, NAMES_CUSTOMERS, sections
 from include.insights.period import CUSTOM, PRESETS, Period, PeriodError, period_of
-from include.insights.snapshot import NoSnapshotError, Snapshot, latest
+from include.insights.snapshot import Snapshot, SnapshotError, latest
 from include.settings import Settings, get_settings
-
-log = logging.getLogger(__name__)
 
 HEADERS = {
     # Everything comes from here; no script or style stands in a page, so what data holds cannot be one.
@@ -93,6 +90,110 @@ def version() -> str:
     return hashlib.sha256(b"".join(static(name) for name in sorted(STATIC))).hexdigest()[:12]
 
 
+class Site:
+    """What the addresses answer, behind the login, which leaves who asks in the request's state."""
+
+    def __init__(
+        self, record_export: Callable[[Reader, str], None], settings: Callable[[], Settings]
+    ) -> None:
+        self._record_export = record_export
+        self._settings = settings
+        self._pages = templates()
+
+    def page(self, request: Request) -> Response:
+        """Answer with the page."""
+        context, who = self._context(request), request.state.reader
+        return self._render(
+            "page.html",
+            context=context,
+            snapshot=context.snapshot,
+            period=context.period,
+            currency=context.currency,
+            presets=[
+                (key, label, _other(context.period, key).query()) for key, (label, _) in PRESETS.items()
+            ],
+            custom=CUSTOM,
+            query=context.period.query(),
+            sections=sections(context, names_customers=who.may_export),
+            live=live.of_snapshot(context.snapshot).as_json(),
+            audiences=audiences.names(context.snapshot) if who.may_export else (),
+            targets=audiences.TARGETS,
+        )
+
+    def csv(self, request: Request, name: str) -> Response:
+        """Answer with a block's table as a file; one that names customers needs the right to edit."""
+        if name not in MAKERS:
+            raise HTTPException(404, "There is no such block.")
+        who = request.state.reader
+        if name in NAMES_CUSTOMERS and not who.may_export:
+            raise HTTPException(403, NEEDS_EDIT)
+        context = self._context(request, whole=True)
+        block = MAKERS[name](context)  # a list of customers may be long: not kept in memory
+        first, last = context.period.first, context.period.last
+        self._record_export(who, f"block {name}, {first} to {last}, {len(block.rows)} rows")
+        # With the mark at its start a spreadsheet reads UTF-8.
+        return _download(block.csv().encode("utf-8-sig"), f"{name}_{first}_{last}.csv")
+
+    def audience(self, request: Request, audience: str, target: str = "generic") -> Response:
+        """Answer with an audience as a file for a tool."""
+        who = request.state.reader
+        if not who.may_export:
+            raise HTTPException(403, NEEDS_EDIT)
+        try:
+            made = audiences.file(self._newest(), audience, target)
+        except audiences.AudienceError as error:
+            raise HTTPException(404, str(error)) from error
+        self._record_export(who, f"audience {audience} for {target}, {made.rows} rows")
+        return _download(made.text.encode(), made.name)
+
+    def newest_values(self) -> Response:
+        """Answer with the newest price and article."""
+        return JSONResponse(live.newest(self._settings(), self._newest()).as_json())
+
+    def static_file(self, name: str) -> Response:
+        """Answer with a file of STATIC."""
+        if name not in STATIC:
+            raise HTTPException(404, "There is no such file.")
+        return Response(static(name), media_type=STATIC[name][1])
+
+    def nothing_else(self, path: str) -> Response:
+        """Refuse: without this an unknown address would be answered before the login is looked at."""
+        raise HTTPException(404, f"There is no page {path[:40]!r}.")
+
+    def no_snapshot(self, request: Request, error: Exception) -> Response:
+        """Answer that there is nothing to show yet."""
+        return self._message(request, 503, "No insights yet", str(error))
+
+    def no_period(self, request: Request, error: Exception) -> Response:
+        """Answer what is wrong with the days that were asked for."""
+        return self._message(request, 400, "No such period", str(error))
+
+    def refused(self, request: Request, error: Exception) -> Response:
+        """Answer a refusal, as a page where a browser asks."""
+        status = error.status_code if isinstance(error, AnyHTTPException) else 500
+        if "text/html" in request.headers.get("accept", ""):
+            title, text = REFUSALS.get(status, ("This did not work", "Go back to Insights."))
+            return self._message(request, status, title, text)
+        return JSONResponse({"detail": getattr(error, "detail", "")}, status)
+
+    def _render(self, name: str, status: int = 200, **values: Any) -> Response:
+        return HTMLResponse(self._pages.get_template(name).render(version=version(), **values), status)
+
+    def _message(self, request: Request, status: int, title: str, text: str) -> Response:
+        below = request.url.path.removeprefix(request.scope.get("root_path", ""))
+        return self._render(
+            "message.html", status, root="../" * (below.count("/") - 1), title=title, text=text
+        )
+
+    def _newest(self) -> Snapshot:
+        return latest(self._settings().insights_location)
+
+    def _context(self, request: Request, *, whole: bool = False) -> Context:
+        snapshot = self._newest()
+        period = period_of(request.query_params, snapshot.first_day, snapshot.last_day)
+        return Context(snapshot, period, self._settings().insights_currency, whole)
+
+
 def create_app(
     reader: Callable[..., Reader],
     record_export: Callable[[Reader, str], None],
@@ -103,90 +204,26 @@ def create_app(
     `reader` is a dependency of every route: it refuses who may not read, and returns who asks.
     `record_export` is told of each file that is downloaded.
     """
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, dependencies=[Depends(reader)])
+
+    def log_in(request: Request, who: Annotated[Reader, Depends(reader)]) -> None:
+        request.state.reader = who
+
+    site = Site(record_export, settings)
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, dependencies=[Depends(log_in)])
     app.add_middleware(SecurityHeaders)
-    pages = templates()
-    who_asks = Annotated[Reader, Depends(reader)]
-
-    def render(name: str, status: int = 200, **values: Any) -> HTMLResponse:
-        return HTMLResponse(pages.get_template(name).render(version=version(), **values), status)
-
-    def newest() -> Snapshot:
-        return latest(settings().insights_location)
-
-    def context_of(request: Request, *, whole: bool = False) -> Context:
-        snapshot = newest()
-        period = period_of(request.query_params, snapshot.first_day, snapshot.last_day)
-        return Context(snapshot, period, settings().insights_currency, whole)
-
-    @app.exception_handler(NoSnapshotError)
-    def no_snapshot(_request: Request, error: NoSnapshotError) -> Response:
-        return render("message.html", 503, title="No insights yet", text=str(error))
-
-    @app.exception_handler(PeriodError)
-    def no_period(_request: Request, error: PeriodError) -> Response:
-        return render("message.html", 400, title="No such period", text=str(error))
-
-    @app.exception_handler(AnyHTTPException)
-    def refused(request: Request, error: AnyHTTPException) -> Response:
-        if "text/html" in request.headers.get("accept", ""):
-            title, text = REFUSALS.get(error.status_code, (str(error.detail), ""))
-            return render("message.html", error.status_code, title=title, text=text)
-        return JSONResponse({"detail": error.detail}, error.status_code)
-
-    @app.get("/", response_class=HTMLResponse)
-    def page(request: Request, who: who_asks) -> Response:
-        context = context_of(request)
-        return render(
-            "page.html",
-            **_page_values(context, who),
-            sections=sections(context, names_customers=who.may_export),
-            live=live.of_snapshot(context.snapshot).as_json(),
-            audiences=audiences.names(context.snapshot) if who.may_export else (),
-            targets=audiences.TARGETS,
-        )
-
-    @app.get("/csv/{name}")
-    def csv(request: Request, name: str, who: who_asks) -> Response:
-        if name not in MAKERS:
-            raise HTTPException(404, "There is no such block.")
-        if name in NAMES_CUSTOMERS and not who.may_export:
-            raise HTTPException(403, NEEDS_EDIT)
-        context = context_of(request, whole=True)
-        block = made.__wrapped__(context, name)  # a list of customers may be long: not kept
-        record_export(who, f"block {name}, {context.period.first} to {context.period.last}, {len(block.rows)} rows")
-        file = f"{name}_{context.period.first}_{context.period.last}.csv"
-        return _download(block.csv(), file)
-
-    @app.get("/audience")
-    def audience(who: who_asks, audience: str, target: str = "generic") -> Response:
-        if not who.may_export:
-            raise HTTPException(403, NEEDS_EDIT)
-        try:
-            made_file = audiences.file(newest(), audience, target)
-        except audiences.AudienceError as error:
-            raise HTTPException(404, str(error)) from error
-        record_export(who, f"audience {audience} for {target}, {made_file.rows} rows")
-        return _download(made_file.text, made_file.name)
-
-    @app.get("/live")
-    def newest_values() -> Response:
-        return JSONResponse(live.newest(settings(), newest()).as_json())
-
-    @app.get("/static/{name}")
-    def static_file(name: str) -> Response:
-        if name not in STATIC:
-            raise HTTPException(404, "There is no such file.")
-        return Response(static(name), media_type=STATIC[name][1])
-
-    @app.api_route("/{path:path}", methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
-    def nothing_else(path: str) -> Response:
-        # Without it an unknown address would be answered before the login is looked at.
-        raise HTTPException(404, "There is no such page.")
-
+    app.add_exception_handler(SnapshotError, site.no_snapshot)
+    app.add_exception_handler(PeriodError, site.no_period)
+    app.add_exception_handler(AnyHTTPException, site.refused)
+    app.add_api_route("/", site.page, methods=["GET"])
+    app.add_api_route("/csv/{name}", site.csv, methods=["GET"])
+    app.add_api_route("/audience", site.audience, methods=["GET"])
+    app.add_api_route("/live", site.newest_values, methods=["GET"])
+    app.add_api_route("/static/{name}", site.static_file, methods=["GET"])
+    app.add_api_route("/{path:path}", site.nothing_else, methods=ALL_METHODS)
     return app
 
 
+ALL_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 REFUSALS = {
     401: ("You are not logged in", "Log in to Airflow, then open Insights again."),
     403: ("You may not see this", "Ask who runs Airflow for access to the DAG marketing_insights."),
@@ -194,26 +231,11 @@ REFUSALS = {
 }
 
 
-def _page_values(context: Context, who: Reader) -> dict[str, Any]:
-    period, snapshot = context.period, context.snapshot
-    return {
-        "context": context,
-        "currency": context.currency,
-        "snapshot": snapshot,
-        "period": period,
-        "presets": [(key, label, _other(period, key).query()) for key, (label, _) in PRESETS.items()],
-        "custom": CUSTOM,
-        "who": who,
-        "query": period.query(),
-    }
-
-
 def _other(period: Period, preset: str) -> Period:
     """Return a period whose query asks for another preset with the same comparison."""
     return Period(preset, period.first, period.last, period.compares)
 
 
-def _download(text: str, name: str) -> Response:
-    # With the mark at its start a spreadsheet reads UTF-8.
+def _download(content: bytes, name: str) -> Response:
     headers = {"content-disposition": f'attachment; filename="{name}"'}
-    return Response(text.encode("utf-8-sig"), media_type="text/csv; charset=utf-8", headers=headers)
+    return Response(content, media_type="text/csv; charset=utf-8", headers=headers)

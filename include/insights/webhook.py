@@ -63,7 +63,9 @@ class Webhook:
         try:
             retrying(self._post, f"msg_{key[:32]}", moment, body)
         except requests.RequestException as error:
-            raise WebhookError(f"The audiences' webhook did not take a message: {without_url(error)}.") from None
+            raise WebhookError(
+                f"The audiences' webhook did not take a message: {without_url(error)}."
+            ) from None
 
     def _post(self, key: str, moment: int, body: bytes) -> None:
         headers = {

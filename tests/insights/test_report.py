@@ -139,6 +139,8 @@ def test_it_is_sent_to_all_recipients(location: str, mails: list[tuple[list[str]
     assert "Open Insights" in part.get_content()
 
 
-def test_without_recipients_nothing_is_sent(location: str, mails: list[tuple[list[str], EmailMessage]]) -> None:
+def test_without_recipients_nothing_is_sent(
+    location: str, mails: list[tuple[list[str], EmailMessage]]
+) -> None:
     assert send_report(location, {}, Settings(insights_email_to="")) == []
     assert mails == []

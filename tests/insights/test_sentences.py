@@ -1,4 +1,4 @@
-"""What changed: each sentence is a claim, worked out here again from the rows, without the SQL of the rules."""
+"""What changed: each sentence is a claim, worked out again from the rows, without the rules' SQL."""
 
 import re
 from collections import Counter
@@ -52,7 +52,9 @@ def all_claims(context: Context) -> list[Claim]:
 
 
 @pytest.mark.parametrize("asked", PERIODS, ids=lambda asked: asked["period"])
-def test_three_to_five_sentences_are_told_the_weightiest_first(context_of: Maker, asked: dict[str, str]) -> None:
+def test_three_to_five_sentences_are_told_the_weightiest_first(
+    context_of: Maker, asked: dict[str, str]
+) -> None:
     claims = told(context_of(**asked))
     assert FEWEST <= len(claims) <= MOST
     assert [one.weight for one in claims] == sorted((one.weight for one in claims), reverse=True)
@@ -61,7 +63,9 @@ def test_three_to_five_sentences_are_told_the_weightiest_first(context_of: Maker
         assert all(part.endswith(".") for part in (one.figure, one.cause, one.action))
 
 
-@pytest.mark.parametrize("asked", [one for one in PERIODS if one["period"] != "all"], ids=lambda a: a["period"])
+@pytest.mark.parametrize(
+    "asked", [one for one in PERIODS if one["period"] != "all"], ids=lambda a: a["period"]
+)
 def test_what_is_said_of_revenue_spend_and_customers_holds(context_of: Maker, asked: dict[str, str]) -> None:
     context = context_of(**asked)
     assert context.period.previous
@@ -74,7 +78,9 @@ def test_what_is_said_of_revenue_spend_and_customers_holds(context_of: Maker, as
         f"Revenue {words(moved['net_sales_amount'])} to {amount(now['net_sales_amount'])},"
         f" from {amount(before['net_sales_amount'])}."
     )
-    assert said.cause.startswith(f"Orders {words(moved['order_count'])} and the order value {words(by_value)}")
+    assert said.cause.startswith(
+        f"Orders {words(moved['order_count'])} and the order value {words(by_value)}"
+    )
     # The larger factor is the one whose neutralisation leaves the smaller change.
     factors = {"number of orders": 1 + moved["order_count"], "value of an order": 1 + by_value}
     larger = max(factors, key=lambda name: max(factors[name], 1 / factors[name]))
@@ -83,20 +89,30 @@ def test_what_is_said_of_revenue_spend_and_customers_holds(context_of: Maker, as
     spend = claim_of(context, "efficiency")
     ratios = [one["net_sales_amount"] / one["total_spend_amount"] for one in (now, before)]
     assert f"came with {ratios[0]:,.2f} of revenue, before {ratios[1]:,.2f}." in spend.figure
-    assert spend.cause == f"Spend {words(moved['total_spend_amount'])}, revenue {words(moved['net_sales_amount'])}."
+    assert (
+        spend.cause
+        == f"Spend {words(moved['total_spend_amount'])}, revenue {words(moved['net_sales_amount'])}."
+    )
     assert spend.action.startswith("There may be room" if ratios[0] >= ratios[1] else "Do not raise spend")
 
     new = claim_of(context, "new_customers")
     firsts = [sum(row["purchase_day_number"] == 1 for row in one["bought"]) for one in (now, before)]
-    cost = [amount(one["total_spend_amount"] / count) for one, count in zip((now, before), firsts, strict=True)]
-    assert f"New customers {words(firsts[0] / firsts[1] - 1)} to {firsts[0]:,}; each took {cost[0]} of spend" in new.figure
+    cost = [
+        amount(one["total_spend_amount"] / count) for one, count in zip((now, before), firsts, strict=True)
+    ]
+    assert (
+        f"New customers {words(firsts[0] / firsts[1] - 1)} to {firsts[0]:,}; each took {cost[0]} of spend"
+        in new.figure
+    )
     assert new.figure.endswith(f"before {cost[1]}.")
 
 
 @pytest.mark.parametrize(
     ("last", "month"), [("2019-12-31", "Dec 2019"), ("2019-12-30", "Nov 2019"), ("2019-10-31", "Oct 2019")]
 )
-def test_the_category_that_moved_most_is_of_the_newest_whole_month(context_of: Maker, last: str, month: str) -> None:
+def test_the_category_that_moved_most_is_of_the_newest_whole_month(
+    context_of: Maker, last: str, month: str
+) -> None:
     said = claim_of(context_of("custom", first="2019-10-01", last=last), "category")
     rows = [r for r in TABLES["fct_category_monthly"]() if f"{r['month']:%b %Y}" == month]
     largest = max(rows, key=lambda row: abs(row["net_sales_amount"] - row["net_sales_before"]))
@@ -121,9 +137,15 @@ def test_what_is_said_of_overdue_customers_holds(context_of: Maker) -> None:
         stakes[row["segment_name"]] += row["net_sales_last_365_days"]
     segment, stake = max(stakes.items(), key=lambda item: item[1])
     assert said.figure.startswith(f"{len(rows)} repeat customers are silent")
-    assert f"they bought for {amount(sum(r['net_sales_last_365_days'] for r in rows))} in the last" in said.figure
+    assert (
+        f"they bought for {amount(sum(r['net_sales_last_365_days'] for r in rows))} in the last"
+        in said.figure
+    )
     count = sum(row["segment_name"] == segment for row in rows)
-    assert said.cause == f"{segment} hold the largest part of it: {amount(Decimal(stake))} with {count} customers."
+    assert (
+        said.cause
+        == f"{segment} hold the largest part of it: {amount(Decimal(stake))} with {count} customers."
+    )
 
 
 def test_moves_count_behaviour_alone_and_only_the_newest_90_days(changed: Maker) -> None:
@@ -141,9 +163,14 @@ def test_no_segment_that_lost_customers_is_no_sentence(changed: Maker) -> None:
 
 
 def test_a_failing_test_comes_first(changed: Maker) -> None:
-    context = changed(node_health=[_node("good"), _node("b", has_failed_last=True), _node("a", has_failed_last=True)])
+    context = changed(
+        node_health=[_node("good"), _node("b", has_failed_last=True), _node("a", has_failed_last=True)]
+    )
     first = told(context)[0]
-    assert (first.rule, first.figure) == ("failing_tests", "2 models and tests failed in the last run, among them a.")
+    assert (first.rule, first.figure) == (
+        "failing_tests",
+        "2 models and tests failed in the last run, among them a.",
+    )
 
 
 def with_discount(first: date, rate: str) -> Rows:
