@@ -27,8 +27,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import typer
 
-from include.insights.tables import TABLES, model_gate
 from include.ingestion.origin import held_by
+from include.insights.tables import TABLES, model_gate
 from include.settings import get_settings
 from include.storage import on_this_machine, open_folder, replace_file
 from include.warehouse import Session, Warehouse, get_warehouse
