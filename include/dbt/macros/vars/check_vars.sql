@@ -3,7 +3,7 @@
     {%- set dates = ['as_of_date', 'earliest_valid_date'] -%}
     {%- set times = ['start_date', 'end_date'] -%}
     {%- set integers = [
-        'max_quantity', 'max_tenure_months', 'node_health_runs', 'reused_transaction_gap_days',
+        'max_quantity', 'max_tenure_months', 'min_basket_count', 'node_health_runs', 'reused_transaction_gap_days',
         'streaming_lookback_hours', 'volume_days',
     ] -%}
     {%- set numbers = [
