@@ -20,7 +20,7 @@ from include.orchestration.dbt_profile import dbt_profile
 from include.orchestration.parameters import check_parameters
 from include.settings import DBT_PROJECT_DIR, get_settings
 
-OF_OTHER_DAGS = ["tag:segments", "tag:streaming"]  # what marketing_pipeline leaves to them
+OF_OTHER_DAGS = ["tag:segments", "tag:streaming", "tag:insights"]  # what marketing_pipeline leaves to them
 MANIFEST = DBT_PROJECT_DIR / "target" / "manifest.json"
 
 # For models that only need to know the day that recency counts from.
