@@ -173,7 +173,9 @@ class Registry:
     def _newest(self) -> tuple[int, Current | None]:
         """Return the number of the newest promotion, and what it says; 0 and None before the first."""
         folder = self._root / PROMOTIONS
-        numbers = [int(path.stem) for path in folder.iterdir() if path.stem.isdigit()] if folder.exists() else []
+        numbers = (
+            [int(path.stem) for path in folder.iterdir() if path.stem.isdigit()] if folder.exists() else []
+        )
         number = max(numbers, default=0)
         path = folder / f"{number:06d}.json" if number else self._root / FIRST_POINTER
         if not path.exists():
