@@ -1,7 +1,7 @@
 """
 ### Segment retraining
 
-Scores all customers with the model in use, and refits it when due. After `fct_sales`, weekly, by hand.
+Scores all customers after `fct_sales`, and refits the model when due. A dry run changes nothing shared.
 
 1. **features**; **outlook**: who will buy again; **due**: by hand, a month after the last fit, or on drift.
 2. **fit** a version; **gate**: one that fails is kept, not used; **ask** waits for a person's yes, if the
@@ -9,7 +9,7 @@ Scores all customers with the model in use, and refits it when due. After `fct_s
 3. **segment_marts**, **publish**: scores and marts, whatever came of 2; **outcome** fails if 2 failed.
 """
 
-import importlib
+from pkgutil import resolve_name
 from typing import Any
 
 from airflow.providers.standard.operators.empty import EmptyOperator
@@ -17,7 +17,7 @@ from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import Asset, Param, chain, dag, task
 
 from include.orchestration.dag_defaults import asset_or_time, dag_defaults
-from include.orchestration.dbt_task_group import AS_OF_VARS, dbt_task_group
+from include.orchestration.dbt_task_group import AS_OF_VARS, FEATURE_VARS, dbt_task_group
 from include.orchestration.parameters import day, names, switch
 from include.settings import get_settings
 
@@ -36,44 +36,44 @@ from include.settings import get_settings
     },
 )
 def segment_retraining() -> None:
-    def do(step: str, *args: Any) -> Any:
-        return getattr(importlib.import_module("ml.retraining"), step)(*args)
-
     @task.short_circuit(pool="warehouse", ignore_downstream_trigger_rules=False)
     def due(**context: Any) -> Any:
-        return do("due", context["dag_run"].run_type == "manual")
+        return resolve_name("ml.retraining:due")(context["dag_run"].run_type == "manual")
 
     @task(pool="warehouse")
     def fit(**context: Any) -> Any:
-        return do("fit", context["params"])
+        return resolve_name("ml.retraining:fit")(context["params"])
 
     @task.branch
     def gate(version: Any, **context: Any) -> Any:
-        return do("gate", version, context["params"]["ask"])
+        return resolve_name("ml.retraining:gate")(version, context["params"]["ask"])
 
     @task(trigger_rule="none_failed_min_one_success")
     def register(version: Any, **context: Any) -> None:
-        do("register", version, context["ti"].xcom_pull(task_ids="ask"))
+        resolve_name("ml.retraining:register")(version, context["ti"].xcom_pull(task_ids="ask"))
 
     @task(pool="warehouse")
     def outlook(**context: Any) -> None:
-        do("look_ahead", context["params"])
+        resolve_name("ml.retraining:look_ahead")(context["params"])
 
     @task(pool="warehouse", max_active_tis_per_dag=1)
     def reseed() -> None:
-        do("reseed")
+        resolve_name("ml.retraining:reseed")()
 
-    score = EmptyOperator(task_id="score", trigger_rule="all_done_min_one_success")
+    @task.short_circuit(trigger_rule="all_done_min_one_success", ignore_downstream_trigger_rules=False)
+    def score(**context: Any) -> Any:
+        return not context["params"]["dry_run"]
+
     publish = EmptyOperator(task_id="publish", outlets=[Asset("fct_customer_segments")])
     outcome = EmptyOperator(task_id="outcome", trigger_rule="none_failed")
     found = "{{ ti.xcom_pull(task_ids='gate', key='findings') }}"
     ask = ApprovalOperator(task_id="ask", subject="Use a model that failed the gate?", body=found)
-    features = dbt_task_group("features", select=["int_customer_features"], dbt_vars=AS_OF_VARS)
-    marts = dbt_task_group("segment_marts", after=score, select=["tag:segment_marts"], dbt_vars=AS_OF_VARS)
-    judged, registered = gate(version := fit()), register(version)
-    chain(features, due(), version, judged, ask, registered, reseed(), [score, outcome])
-    chain(features, outlook(), [score, outcome])
-    judged >> registered
+    judged, registered, scored = gate(version := fit()), register(version), score()
+    features = dbt_task_group("features", select=["int_customer_features"], dbt_vars=FEATURE_VARS)
+    marts = dbt_task_group("segment_marts", after=scored, select=["tag:segment_marts"], dbt_vars=AS_OF_VARS)
+    chain(features, due(), version, judged, ask, registered, reseed(), [scored, outcome])
+    chain(features, outlook(), [scored, outcome])
+    chain([features, judged], [scored, registered])
     marts >> publish >> outcome
 
 

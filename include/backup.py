@@ -3,7 +3,7 @@
 A backup is a folder of LOCAL_DIR/backups, named by its time in UTC:
 
     warehouse.duckdb   the DuckDB file with its write-ahead log merged, every row of it read
-    segments/          the registry of the model, where it is a folder: complete versions and the pointer
+    segments/          the registry of the model, where it is a folder: complete versions and the promotions
     airflow.db         Airflow's database, where it is the SQLite file of this machine
     backup.json        written last, with each file's SHA-256; without it: no backup
 
@@ -233,10 +233,12 @@ def _locked(path: Path, timeout: float) -> Iterator[int]:
 
 
 def _copy_registry(source: Path, target: Path) -> None:
-    """Copy the pointer first: what it names is complete by then, and stays as it is."""
+    """Copy the promotions first: what they name is complete by then, and stays as it is."""
     target.mkdir()
-    if (source / "current.json").exists():
-        shutil.copy2(source / "current.json", target)
+    for pointer in (source / "current.json", *source.glob("promotions/*.json")):
+        if pointer.exists():
+            (target / pointer.relative_to(source)).parent.mkdir(exist_ok=True)
+            shutil.copy2(pointer, target / pointer.relative_to(source))
     for complete in sorted(source.glob("versions/*/version.json")):
         shutil.copytree(complete.parent, target / "versions" / complete.parent.name)
 

@@ -19,6 +19,7 @@ import pandas as pd
 from include.warehouse import Warehouse
 
 FEATURES_TABLE = "staging.int_customer_features"
+DRY_RUN_TABLE = f"{FEATURES_TABLE}_dry_run"  # where dbt's var dry_run puts them
 Floats = npt.NDArray[np.float64]
 
 MAX_ID = 2**63 - 1  # the warehouse's bigint
@@ -131,17 +132,17 @@ def parse_features(content: bytes, source: str) -> CustomerFeatures:
     return check_features(_read_csv(BytesIO(content)), source, min_id=-MAX_ID - 1)
 
 
-def load_features(warehouse: Warehouse) -> CustomerFeatures:
+def load_features(warehouse: Warehouse, table: str = FEATURES_TABLE) -> CustomerFeatures:
     """Read and check the features that dbt has computed in the warehouse; raises FeaturesError."""
     # The model needs no exact money, and float64 spares a Decimal object a customer.
     values = (f"cast({one.name} as double) as {one.name}" for one in FILE_COLUMNS)
     columns = ", ".join([CUSTOMER_ID, AS_OF_DATE, *values])
     with warehouse.session() as session:
-        rows = session.execute(f"select {columns} from {FEATURES_TABLE}")  # noqa: S608 (our names)
+        rows = session.execute(f"select {columns} from {table}")  # noqa: S608 (our names)
     frame = pd.DataFrame.from_records(
         rows, columns=[CUSTOMER_ID, AS_OF_DATE, *(one.name for one in FILE_COLUMNS)]
     )
-    return check_features(frame, FEATURES_TABLE, min_id=-MAX_ID - 1)
+    return check_features(frame, table, min_id=-MAX_ID - 1)
 
 
 def check_features(frame: pd.DataFrame, source: str, *, min_id: int = 0) -> CustomerFeatures:

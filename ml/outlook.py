@@ -20,7 +20,7 @@ import typer
 from sklearn.metrics import roc_auc_score
 
 from include.warehouse import Warehouse, get_warehouse
-from ml.features import CUSTOMER_ID
+from ml.features import CUSTOMER_ID, FEATURES_TABLE
 from ml.purchases import (
     DAY,
     HORIZON_DAYS,
@@ -96,13 +96,13 @@ def outlook(days: pd.DataFrame, as_of: dt.date | None = None, *, look_back: bool
     return Outlook(known.as_of, model, model.predict(known), report)
 
 
-def load_days(warehouse: Warehouse) -> pd.DataFrame:
-    """Return customer_id and day of every purchase day in the warehouse, without the unknown customer."""
+def load_days(warehouse: Warehouse, table: str = FEATURES_TABLE) -> pd.DataFrame:
+    """Return customer_id and day of every purchase day of the customers in the table of features."""
     with warehouse.session() as session:
         rows = session.execute(
-            "select distinct orders.customer_id, orders.order_date from analytics.fct_orders as orders"
-            " inner join staging.int_customer_features as customers"
-            " on orders.customer_id = customers.customer_id"
+            "select distinct orders.customer_id, orders.order_date"  # noqa: S608 (our names)
+            " from analytics.fct_orders as orders"
+            f" inner join {table} as customers on orders.customer_id = customers.customer_id"
         )
     return pd.DataFrame.from_records(rows, columns=[CUSTOMER_ID, DAY])
 

@@ -1,24 +1,25 @@
 """The registry of the segment model: every version is kept, one of them is current.
 
-    ROOT/current.json            the version in use, and those in use before it
+    ROOT/promotions/<number>.json   the newest names the version in use, and those in use before it
     ROOT/versions/<version>/     one training: model, segments, metrics, model card
     ROOT/versions/<version>/version.json   written last, with each file's SHA-256; without it: no version
 
 ROOT is a local folder or any path with pathlib's interface (UPath, Airflow's ObjectStoragePath). A reader
-always sees a whole version: files of a version never change, and the pointer is replaced in one step.
+always sees a whole version, since files of a version never change. A promotion is a file that only one can
+create: of two at the same time, on whatever machines, the later one sees the other first.
 
     python -m ml.registry list | promote VERSION [--override CHECK]... | rollback
-    python -m ml.registry erase CUSTOMER | prune DAYS
+    python -m ml.registry erase CUSTOMER | prune DAYS | gates
 """
 
 import contextlib
-import fcntl
 import getpass
 import hashlib
 import json
 import os
 import re
-from collections.abc import Collection, Iterator, Mapping
+import uuid
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
@@ -43,7 +44,8 @@ METRICS_FILE = "metrics.json"
 PARAMETERS_FILE = "parameters.json"
 CARD_FILE = "model_card.md"
 MANIFEST = "version.json"
-POINTER = "current.json"
+PROMOTIONS = "promotions"
+FIRST_POINTER = "current.json"  # of a registry that was made before promotions had numbers
 _VERSION = re.compile(r"\d{8}T\d{12}Z-[0-9a-f]{8}")
 
 Decision = Literal["accepted", "forced", "rejected"]
@@ -167,13 +169,22 @@ class Registry:
 
     def current(self) -> Current | None:
         """Return the version in use; None before the first promotion."""
-        path = self._root / POINTER
+        return self._newest()[1]
+
+    def _newest(self) -> tuple[int, Current | None]:
+        """Return the number of the newest promotion, and what it says; 0 and None before the first."""
+        folder = self._root / PROMOTIONS
+        numbers = (
+            [int(path.stem) for path in folder.iterdir() if path.stem.isdigit()] if folder.exists() else []
+        )
+        number = max(numbers, default=0)
+        path = folder / f"{number:06d}.json" if number else self._root / FIRST_POINTER
         if not path.exists():
-            return None
+            return 0, None
         stored = _read_json(path)
         lists = {name: tuple(stored.get(name, ())) for name in ("earlier", "override")}
         try:
-            return Current(**{**stored, **lists})
+            return number, Current(**{**stored, **lists})
         except TypeError as error:
             raise RegistryError(f"{path} is no pointer to a version: {error}.") from error
 
@@ -196,36 +207,48 @@ class Registry:
         if manifest.decision == "rejected" and (not manifest.failed or set(manifest.failed) - set(override)):
             raise RegistryError(f"Version {version} was rejected: {' '.join(manifest.findings)}")
         self._verify(manifest)
-        with self._promoting():
-            current = self.current()
-            if current and current.version == version:
-                return current
+        forced = manifest.decision != "accepted"
+        allowed = tuple(sorted(set(override).intersection(manifest.failed)))
+
+        def following(current: Current | None) -> Current:
             in_use = current.version if current else None
+            if current and in_use == version:
+                return current
             if replacing not in ("any", in_use):
                 raise RegistryError(
                     f"Version {version} was compared with {replacing or 'no version'}, but"
                     f" {in_use or 'none'} is in use now: train again."
                 )
             earlier = (current.version, *current.earlier) if current else ()
-            forced = manifest.decision != "accepted"
-            allowed = tuple(sorted(set(override).intersection(manifest.failed)))
-            return self._point(Current(version, _now(), forced, earlier, allowed, by))
+            return Current(version, _now(), forced, earlier, allowed, by)
+
+        return self._point(following)
 
     def rollback(self) -> Current:
         """Make the version in use before the current one current; raises RegistryError if there is none.
 
         Its files are verified, as those of a promoted one.
         """
-        with self._promoting():
-            current = self.current()
-            if current is None or not current.earlier:
+
+        def before(current: Current | None) -> Current:
+            there = [one for one in current.earlier if self._is_whole(one)] if current else []
+            if not there:
                 raise RegistryError(f"There is no version to go back to in {self._root}.")
-            version, *earlier = current.earlier
+            version, *earlier = there
             manifest = self.get(version)
             self._verify(manifest)
-            forced = manifest.decision != "accepted"
-            back = Current(version, _now(), forced, tuple(earlier))
-            return self._point(back)
+            return Current(version, _now(), manifest.decision != "accepted", tuple(earlier))
+
+        return self._point(before)
+
+    def _point(self, following: Callable[[Current | None], Current]) -> Current:
+        """Say which version is current after what `following` is given; again if another was faster."""
+        while True:
+            number, current = self._newest()
+            then = following(current)
+            path = self._root / PROMOTIONS / f"{number + 1:06d}.json"
+            if then == current or _create(path, _to_json(asdict(then))):
+                return then
 
     def read(self, version: str, name: str) -> bytes:
         """Return a file of a version; raises RegistryError if it is not what the training wrote."""
@@ -288,22 +311,35 @@ class Registry:
 
     def prune(self, before: datetime) -> list[str]:
         """Delete the versions made before a time, but the one in use and the one before it; return them."""
-        if not self.versions():
-            return []
-        with self._promoting():
-            current = self.current()
+        gone = []
+        for one in self.versions():
+            current = self.current()  # read anew for each: another may have been promoted meanwhile
             kept = {current.version, *current.earlier[:1]} if current else set()
-            gone = [
-                one.version
-                for one in self.versions()
-                if one.version not in kept and datetime.fromisoformat(one.created_at) < before
-            ]
-            if current and not set(gone).isdisjoint(current.earlier):
-                earlier = tuple(version for version in current.earlier if version not in gone)
-                replace_file(self._root / POINTER, _to_json(asdict(replace(current, earlier=earlier))))
-            for version in gone:
-                _delete(self._folder(version))
+            if one.version not in kept and datetime.fromisoformat(one.created_at) < before:
+                _delete(self._folder(one.version))
+                gone.append(one.version)
         return gone
+
+    def gates(self, newest: int = 5) -> list[dict[str, Any]]:
+        """Return what the gate said of the newest versions and of the one in use, the newest first.
+
+        Each has version, is_in_use, fitted_at, as_of_date, passed, failed_checks and overridden (names).
+        """
+        current, versions = self.current(), self.versions()
+        in_use = current.version if current else None
+        shown = [one for one in versions[:-newest] if one.version == in_use] + versions[-newest:]
+        return [
+            {
+                "version": one.version,
+                "is_in_use": one.version == in_use,
+                "fitted_at": one.created_at,
+                "as_of_date": json.loads(self.read(one.version, PARAMETERS_FILE)).get("as_of_date"),
+                "passed": not one.failed and one.decision != "rejected",
+                "failed_checks": one.failed,
+                "overridden": current.override if current and one.version == in_use else (),
+            }
+            for one in reversed(shown)
+        ]
 
     def location(self, version: str) -> str:
         """Return where a version's files are."""
@@ -316,20 +352,8 @@ class Registry:
         for name in manifest.files:
             self.read(manifest.version, name)
 
-    def _point(self, current: Current) -> Current:
-        replace_file(self._root / POINTER, _to_json(asdict(current)))
-        return current
-
-    @contextlib.contextmanager
-    def _promoting(self) -> Iterator[None]:
-        """Keep others on this machine from moving the pointer; an object store has no such lock."""
-        root = on_this_machine(self._root)
-        if root is None:
-            yield
-            return
-        with (root / ".promotion.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
+    def _is_whole(self, version: str) -> bool:
+        return bool((self._folder(version) / MANIFEST).exists())
 
 
 def open_registry(location: str = "") -> Registry:
@@ -339,6 +363,27 @@ def open_registry(location: str = "") -> Registry:
     """
     location = location or os.environ.get("ML_REGISTRY", "")
     return Registry(open_folder(location) if location else get_settings().local_dir / "segments")
+
+
+def _create(path: Any, content: bytes) -> bool:
+    """Write a file in one step, and return whether it was new: one that exists stays as it is."""
+    local = on_this_machine(path)
+    if local is None:
+        try:
+            path.fs.pipe_file(path.path, content, mode="create")
+        except FileExistsError:
+            return False
+        return True
+    local.parent.mkdir(parents=True, exist_ok=True)
+    draft = local.with_name(f".{local.name}.{uuid.uuid4().hex}")
+    replace_file(draft, content)
+    try:
+        local.hardlink_to(draft)
+    except FileExistsError:
+        return False
+    finally:
+        draft.unlink()
+    return True
 
 
 def _delete(folder: Any) -> None:
@@ -431,6 +476,13 @@ def prune(days: int, registry: Location = "") -> None:
     with _errors_in_a_line():
         for version in open_registry(registry).prune(datetime.now(UTC) - timedelta(days=days)):
             print(version)
+
+
+@app.command()
+def gates(registry: Location = "") -> None:
+    """Print what the gate said of the newest versions and of the one in use, as JSON."""
+    with _errors_in_a_line():
+        print(json.dumps(open_registry(registry).gates()))
 
 
 @contextlib.contextmanager

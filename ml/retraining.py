@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from airflow.sdk import get_current_context
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 import ml.reseed
 from include.alert_kind import AlertKind
 from include.warehouse import Warehouse, get_warehouse
 from ml.drift import RefitSettings, drift
-from ml.features import FeaturesError, load_features
+from ml.features import DRY_RUN_TABLE, FEATURES_TABLE, FeaturesError, load_features
 from ml.gate import UnknownCheckError
 from ml.outlook import Outlook, load_days, outlook, predict
 from ml.purchases import OutlookRefusedError
@@ -62,14 +62,15 @@ def fit(params: Mapping[str, Any]) -> str:
     `params` are the run's: k, as_of_date, dry_run and override.
     """
     warehouse = get_warehouse(role="transformer")
+    table = DRY_RUN_TABLE if params["dry_run"] else FEATURES_TABLE
     chosen = {name: params[name] for name in ("k", "dry_run", "override")}
     try:
         training = train(
-            load_features(warehouse),
+            load_features(warehouse, table),
             open_registry(),
             **chosen,
             promote=False,
-            outlook=_outlook_or_why_not(warehouse, params),
+            outlook=_outlook_or_why_not(warehouse, table, params),
         )
     except (FeaturesError, SegmentationError, UnknownCheckError) as error:
         raise UntrainableError(str(error)) from error
@@ -137,13 +138,17 @@ def reseed() -> None:
 
 
 def look_ahead(params: Mapping[str, Any]) -> None:
-    """Store who will buy again; orders that are too few are no failure."""
+    """Store who will buy again, unless in a dry run; orders that are too few are no failure."""
+    if params["dry_run"]:
+        raise AirflowSkipException("A dry run changes no table that others read.")
     predict(get_warehouse(role="transformer"), _as_of(params))
 
 
-def _outlook_or_why_not(warehouse: Warehouse, params: Mapping[str, Any]) -> Outlook | OutlookRefusedError:
+def _outlook_or_why_not(
+    warehouse: Warehouse, table: str, params: Mapping[str, Any]
+) -> Outlook | OutlookRefusedError:
     try:
-        return outlook(load_days(warehouse), _as_of(params))
+        return outlook(load_days(warehouse, table), _as_of(params))
     except OutlookRefusedError as error:
         return error
 

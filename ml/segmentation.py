@@ -129,7 +129,8 @@ class SegmentModel(ClusterMixin, BaseEstimator):
                     MODEL_FEATURES, units, scaler.mean_, scaler.scale_, strict=True
                 )
             )
-            clusters = KMeans(self.n_clusters, n_init=self.n_init, random_state=self.random_state)
+            # To the end (tol 0): stopped earlier, two seeds leave a few customers on either side of a border.
+            clusters = KMeans(self.n_clusters, n_init=self.n_init, random_state=self.random_state, tol=0)
             clusters.fit(self.standardize(customers))
         named = name_clusters(customers, clusters.labels_, self.n_clusters)
         order = sorted(named, key=lambda cluster: named[cluster][0])

@@ -97,7 +97,7 @@ def _left_out(warehouse: Warehouse, project: Path, console: Console) -> list[str
         f" {strangers:,}).",
         markup=False,
     )
-    return ["--exclude", "tag:segments"]
+    return ["--exclude", "tag:segments+"]  # with what follows from them
 
 
 def _build(settings: Settings, project: Path, left_out: list[str], console: Console) -> None:

@@ -25,6 +25,7 @@ from standalone.summary import Stage, Summary, read_warehouse
 from standalone.workers import count_dead_letters
 
 BATCH_DAG, SEGMENTS_DAG, STREAMING_DAG = "marketing_pipeline", "segment_retraining", "streaming_marts"
+INSIGHTS_DAG = "marketing_insights"
 PRODUCER = "dbt_producer_watcher"  # the task that runs dbt in a Cosmos task group
 POLL_SECONDS = 0.5
 # The text of an error in dbt's JSON log.

@@ -37,7 +37,8 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
         (folder / "model.json").write_text(version)
         if is_complete:
             (folder / "version.json").write_text("{}")
-    (settings.local_dir / "segments" / "current.json").write_text(json.dumps({"version": "v1"}))
+    (settings.local_dir / "segments" / "promotions").mkdir()
+    (settings.local_dir / "segments" / "promotions" / "000001.json").write_text(json.dumps({"version": "v1"}))
     (settings.local_dir / "airflow").mkdir()
     with closing(sqlite3.connect(airflow(settings))) as database:
         database.execute("pragma journal_mode = wal")
@@ -82,7 +83,7 @@ def test_what_was_backed_up_comes_back(settings: Settings) -> None:
     assert events(settings) == [0, 1, 2]
     assert runs(settings) == [(7,)]
     registry = settings.local_dir / "segments"
-    assert json.loads((registry / "current.json").read_text()) == {"version": "v1"}
+    assert json.loads((registry / "promotions" / "000001.json").read_text()) == {"version": "v1"}
     assert [one.name for one in (registry / "versions").iterdir()] == ["v1"], "v2 is no version yet"
     kept = settings.model_copy(update={"duckdb_path": before / settings.duckdb_path.name})
     assert events(kept) == [0, 1, 2, 3]
@@ -186,7 +187,7 @@ def test_the_command_line(settings: Settings) -> None:
     assert "There is no backup in" in run(app, ["restore"]).stderr
     made = run(app, ["create"])
     assert made.exit_code == 0
-    assert "airflow.db, segments/current.json" in made.stdout
+    assert "airflow.db, segments/promotions/000001.json" in made.stdout
     [one] = backups(settings)
     assert one.folder.name in run(app, ["list"]).stdout
     assert "There is no backup 2019" in run(app, ["restore", "2019"]).stderr

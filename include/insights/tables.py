@@ -4,18 +4,19 @@ Figures are marts, so a query here only selects and joins.
 """
 
 import json
-import os
-from collections.abc import Iterator
+import subprocess
+import sys
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
 import pyarrow as pa
 
-from include.settings import get_settings
-from include.storage import open_folder
+from include.settings import PROJECT_ROOT
 
-GATES = 5  # newest versions of the model that are shown
+
+class RegistryUnreadableError(Exception):
+    """The registry of the segment model does not answer; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -171,44 +172,25 @@ GATE_SCHEMA = pa.schema(
 
 
 def model_gate() -> pa.Table:
-    """Return the version of the segment model in use and the newest others, the newest first.
+    """Return what the gate said of the segment model in use and of the newest versions, the newest first.
 
-    Read from the registry's files, whose layout ml/registry.py gives: nothing here may import ml. Checks are
-    names with commas between them. A version whose manifest is damaged is left out.
+    The registry's own command tells it: nothing here may import ml. Checks are names, with commas between
+    them. Raises RegistryUnreadableError.
     """
-    location = os.environ.get("ML_REGISTRY", "")
-    root = open_folder(location) if location else get_settings().local_dir / "segments"
-    current = _json(root / "current.json")
-    versions = root / "versions"
-    names = sorted((one.name for one in versions.iterdir()), reverse=True) if versions.exists() else []
-    shown = dict.fromkeys([name for name in names if (versions / name / "version.json").exists()][:GATES])
-    if in_use := current.get("version"):
-        shown[in_use] = None
-    return pa.Table.from_pylist(list(_gates(versions, shown, current)), schema=GATE_SCHEMA)
+    command = [sys.executable, "-m", "ml.registry", "gates"]
+    done = subprocess.run(command, cwd=PROJECT_ROOT, capture_output=True, text=True, check=False)  # noqa: S603
+    if done.returncode:
+        raise RegistryUnreadableError(f"The registry cannot be read: {(done.stdout + done.stderr).strip()}")
+    rows = [_gate(one) for one in json.loads(done.stdout)]
+    return pa.Table.from_pylist(rows, schema=GATE_SCHEMA)
 
 
-def _gates(versions: Any, names: Any, current: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    for name in sorted(names, reverse=True):
-        manifest, parameters = (
-            _json(versions / name / "version.json"),
-            _json(versions / name / "parameters.json"),
-        )
-        is_in_use = name == current.get("version")
-        if manifest:
-            as_of = parameters.get("as_of_date")
-            yield {
-                "version": name,
-                "is_in_use": is_in_use,
-                "fitted_at": datetime.fromisoformat(manifest["created_at"]),
-                "as_of_date": date.fromisoformat(as_of) if as_of else None,
-                "passed": manifest["decision"] == "accepted",
-                "failed_checks": ", ".join(manifest.get("failed", ())),
-                "overridden": ", ".join(current.get("override", ())) if is_in_use else "",
-            }
-
-
-def _json(path: Any) -> dict[str, Any]:
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (FileNotFoundError, ValueError):
-        return {}
+def _gate(one: dict[str, Any]) -> dict[str, Any]:
+    as_of = one["as_of_date"]
+    return {
+        **one,
+        "fitted_at": datetime.fromisoformat(one["fitted_at"]),
+        "as_of_date": date.fromisoformat(as_of) if as_of else None,
+        "failed_checks": ", ".join(one["failed_checks"]),
+        "overridden": ", ".join(one["overridden"]),
+    }

@@ -20,11 +20,13 @@ from include.orchestration.dbt_profile import dbt_profile
 from include.orchestration.parameters import check_parameters
 from include.settings import DBT_PROJECT_DIR, get_settings
 
-OF_OTHER_DAGS = ["tag:segments", "tag:streaming"]  # what marketing_pipeline leaves to them
+OF_OTHER_DAGS = ["tag:segments", "tag:streaming", "tag:insights"]  # what marketing_pipeline leaves to them
 MANIFEST = DBT_PROJECT_DIR / "target" / "manifest.json"
 
 # For models that only need to know the day that recency counts from.
 AS_OF_VARS = {"as_of_date": "{{ params.as_of_date or '' }}"}
+# A dry run's features go into a table of their own.
+FEATURE_VARS = {**AS_OF_VARS, "dry_run": "{{ params.dry_run }}"}
 
 # What a run compares with the files, for the dbt project's vars: the run's parameters, else a backfill's
 # data interval, else (scheduled and manual runs) everything. What describes "now" is built for now in a

@@ -75,6 +75,9 @@ def check_parameters(context: Context) -> None:
         raise ParametersError(
             f"end_date ({end}) must lie after start_date ({start}): it is not in the range."
         )
+    first, last = params.get("from_day"), params.get("to_day")
+    if first and last and last < first:
+        raise ParametersError(f"to_day ({last}) must not lie before from_day ({first}).")
     if params.get("full_refresh") and (start or end):
         raise ParametersError("full_refresh rebuilds everything: give no start_date and no end_date with it.")
     if params.get("ask") and params.get("dry_run"):

@@ -25,7 +25,7 @@ from include.orchestration.parameters import ParametersError
 from include.settings import DBT_PROJECT_DIR, PROJECT_ROOT
 
 DAGS_FOLDER = PROJECT_ROOT / "dags"
-EXPECTED = {"marketing_pipeline", "segment_retraining", "streaming_marts"}
+EXPECTED = {"marketing_insights", "marketing_pipeline", "segment_retraining", "streaming_marts"}
 MAX_LINES = 80
 PAYLOADS = [
     "2019-01-01' || (select content from read_text('/proc/self/environ')) || '",
@@ -184,12 +184,14 @@ def test_every_dbt_node_has_its_task_and_its_tests_in_one_dag(bag: DagBag) -> No
     built = {dag_id: _built_models(bag.dags[dag_id]) for dag_id in EXPECTED}
     streaming = _models("staging/streams") | _models("marts/market")
     segments = {"int_customer_features", "int_segment_scores"} | _models("marts/customers") - {"dim_customer"}
+    insights = _models("marts/insights")
 
     assert len(streaming) >= 6
     assert len(segments) >= 4
     assert built["streaming_marts"] == streaming
     assert built["segment_retraining"] == segments
-    assert built["marketing_pipeline"] == models - streaming - segments
+    assert built["marketing_insights"] == insights
+    assert built["marketing_pipeline"] == models - streaming - segments - insights
 
 
 def _models(folder: str) -> set[str]:
@@ -205,10 +207,11 @@ def _built_models(dag: DAG) -> set[str]:
 def test_dbt_builds_what_the_dag_shows(bag: DagBag) -> None:
     """The task that runs dbt is told the same selection as the tasks were made by."""
     assert {task.task_id: (task.select, task.exclude) for task in _producers(bag)} == {
-        "transform.dbt_producer_watcher": (None, "tag:segments tag:streaming"),
+        "transform.dbt_producer_watcher": (None, "tag:segments tag:streaming tag:insights"),
         "streaming.dbt_producer_watcher": ("tag:streaming", None),
         "features.dbt_producer_watcher": ("int_customer_features", None),
         "segment_marts.dbt_producer_watcher": ("tag:segment_marts", None),
+        "insights.dbt_producer_watcher": ("tag:insights", None),
     }
 
 

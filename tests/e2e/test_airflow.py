@@ -15,6 +15,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from include.settings import Settings
+from ml.registry import open_registry
 from standalone.airflow_api import AirflowApi, TaskState
 from standalone.demo import describe_failure, log_root
 from standalone.environment import ADMIN_USER, admin_password
@@ -327,9 +328,50 @@ def test_a_model_that_the_gate_rejects_changes_nothing(
     alert = alert_of(posted, run_id)
     assert (alert["kind"], alert["task_id"]) == ("gate_failed", "gate")
     assert "puts elsewhere by the same features is" in alert["reason"]
-    api.set_paused(RETRAINING, paused=True)  # the tests that follow publish new sales, too
     versions = stack.settings.local_dir / "segments" / "versions"
     assert len(list(versions.glob("*/model_card.md"))) == 2, "the rejected version is there to look at"
+
+
+def test_a_dry_run_changes_no_shared_table(stack: Stack, api: AirflowApi) -> None:
+    """As of another day, too: features that others read stay those of the newest sale."""
+    shared = (
+        "select max(as_of_date), max(updated_at) from analytics.fct_customer_segments",
+        "select max(as_of_date), sum(recency_days) from staging.int_customer_features",
+        "select max(predicted_at) from analytics.fct_customer_outlook",
+    )
+    before = [query(stack, sql) for sql in shared]
+    day = (before[0][0][0] - timedelta(days=60)).isoformat()
+    run_id = api.trigger(RETRAINING, {"dry_run": True, "as_of_date": day}).run_id
+    assert ended(api, run_id, RETRAINING) == "success"
+    assert [query(stack, sql) for sql in shared] == before
+    registry = open_registry(str(stack.settings.local_dir / "segments"))
+    newest = registry.versions()[-1]
+    assert newest.dry_run
+    assert str(registry.features(newest.version).as_of_date) == day
+    found = states(api, run_id, RETRAINING)
+    assert {task for task, state in found.items() if state == {"success"}} >= {"fit", "gate"}
+    assert found["reseed"] == found["outlook"] == found["publish"] == {"skipped"}
+
+
+def test_a_person_says_yes_to_what_the_gate_rejects(stack: Stack, api: AirflowApi) -> None:
+    """The run waits in Airflow's own UI; who said it is recorded, with the checks that failed."""
+    registry = open_registry(str(stack.settings.local_dir / "segments"))
+    before = registry.current()
+    assert before is not None
+    run_id = api.trigger(RETRAINING, {"k": 2, "ask": True}).run_id
+    asked = f"/dags/{RETRAINING}/dagRuns/{run_id}/taskInstances/ask/-1/hitlDetails"
+    question = wait_until(lambda: api._find(asked), "the question")
+    assert "puts elsewhere by the same features is" in question["body"]
+    assert registry.current() == before, "nothing changes before the answer"
+    api._call("PATCH", asked, json={"chosen_options": ["Approve"]})
+    assert ended(api, run_id, RETRAINING) == "success"
+    after = registry.current()
+    assert after is not None
+    assert after.earlier[0] == before.version
+    assert "disagreement" in after.override
+    assert after.by == ADMIN_USER
+    assert len(segments(stack)) == 2
+    api.set_paused(RETRAINING, paused=True)  # the tests that follow publish new sales, too
 
 
 def test_a_late_run_raises_a_deadline_alert(

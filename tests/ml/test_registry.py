@@ -1,7 +1,9 @@
 """A reader sees whole versions only, whatever a training, a promotion or a crash does meanwhile."""
 
+import contextlib
 import json
 import re
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -209,14 +211,66 @@ def test_what_is_no_version_id_is_refused(registry: Registry, version: str) -> N
 
 
 def test_a_damaged_pointer_is_named(tmp_path: Path) -> None:
-    (tmp_path / "current.json").write_text('{"version"')
+    registry = Registry(tmp_path)
+    registry.promote(add(registry))
+    (tmp_path / "promotions" / "000001.json").write_text('{"version"')
 
-    with pytest.raises(RegistryError, match=r"current\.json is damaged"):
+    with pytest.raises(RegistryError, match=r"000001\.json is damaged"):
         Registry(tmp_path).current()
     for command in ("list", "rollback"):
         result = CliRunner().invoke(app, [command, "--registry", str(tmp_path)])
         assert result.exit_code == 1
-        assert "current.json is damaged" in result.output
+        assert "000001.json is damaged" in result.output
+
+
+def test_a_registry_of_an_earlier_release_goes_on(tmp_path: Path) -> None:
+    """Its pointer was one file, which each promotion replaced."""
+    registry = Registry(tmp_path)
+    first, second = add(registry), add(registry)
+    promoted_at = "2026-11-01T00:00:00+00:00"
+    (tmp_path / "current.json").write_text(
+        json.dumps({"version": first, "promoted_at": promoted_at, "forced": False, "earlier": []})
+    )
+
+    assert registry.current() == Current(first, promoted_at, forced=False)
+    assert registry.promote(second, replacing=first).earlier == (first,)
+    assert registry.rollback().version == first
+
+
+def test_of_promotions_at_the_same_time_each_is_recorded_once(tmp_path: Path) -> None:
+    registry = Registry(tmp_path)
+    versions = [add(registry) for _ in range(8)]
+    with ThreadPoolExecutor(len(versions)) as pool:
+        list(pool.map(lambda one: Registry(tmp_path).promote(one), versions))
+
+    current = registry.current()
+    assert current is not None
+    assert sorted([current.version, *current.earlier]) == versions
+    assert len(list((tmp_path / "promotions").iterdir())) == len(versions)
+
+
+def test_of_trainings_that_were_compared_with_the_same_version_one_is_promoted(tmp_path: Path) -> None:
+    registry = Registry(tmp_path)
+    registry.promote(base := add(registry))
+
+    def promoted(version: str) -> bool:
+        with contextlib.suppress(RegistryError):
+            Registry(tmp_path).promote(version, replacing=base)
+            return True
+        return False
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(promoted, [add(registry) for _ in range(8)])) == 1
+
+
+def test_a_rollback_passes_over_what_has_expired(tmp_path: Path) -> None:
+    registry = Registry(tmp_path)
+    first, second, third = (add(registry) for _ in range(3))
+    for version in (first, second, third):
+        registry.promote(version)
+    shutil.rmtree(tmp_path / "versions" / second)
+
+    assert registry.rollback().version == first
 
 
 def test_the_commands_list_promote_and_roll_back(tmp_path: Path) -> None:
@@ -232,4 +286,4 @@ def test_the_commands_list_promote_and_roll_back(tmp_path: Path) -> None:
     assert run("promote", second, "--override", "silhouette_gain").exit_code == 0
     assert re.search(rf"current +{second} +rejected", run("list").stdout)
     assert run("rollback").stdout == f"Current version: {first}\n"
-    assert json.loads((tmp_path / "current.json").read_text())["version"] == first
+    assert json.loads((tmp_path / "promotions" / "000003.json").read_text())["version"] == first

@@ -1,11 +1,11 @@
 """The registry of segment versions in an object store, reached by an Airflow connection as in production."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from ml.registry import Registry, RegistryError, open_registry
-from tests.object_store import ObjectStore, running_store
+from tests.object_store import Answer, Environ, ObjectStore, running_store
 
 FINGERPRINT = "abcdef0123456789"
 
@@ -53,6 +53,29 @@ def test_versions_are_written_promoted_and_rolled_back(store: ObjectStore) -> No
     current = reader.current()
     assert current is not None
     assert current.version == first
+
+
+def test_a_promotion_sees_one_that_came_just_before(store: ObjectStore) -> None:
+    """Between reading the pointer and moving it, another machine moves it."""
+    location = store.uri("contested")
+    registry = open_registry(location)
+    first, theirs, ours = (train(registry, content) for content in (b"first", b"theirs", b"ours"))
+    registry.promote(first)
+    record = store.get("contested/promotions/000001.json").replace(first.encode(), theirs.encode())
+
+    def theirs_comes_first(environ: Environ, answer: Callable[[], Answer]) -> Answer:
+        if environ["REQUEST_METHOD"] == "PUT" and "promotions/000002" in environ["PATH_INFO"]:
+            store.fault = None
+            store.put("contested/promotions/000002.json", record)
+        return answer()
+
+    store.fault = theirs_comes_first
+    with pytest.raises(RegistryError, match=f"compared with {first}, but {theirs} is in use now"):
+        registry.promote(ours, replacing=first)
+    assert store.get("contested/promotions/000002.json") == record
+
+    store.fault = None
+    assert registry.promote(ours).earlier == (theirs,)
 
 
 def test_what_another_process_writes_is_seen(store: ObjectStore) -> None:

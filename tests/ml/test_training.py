@@ -1,6 +1,7 @@
 """A training makes a version that can be used, promotes it if it may, and says why if it may not."""
 
 import json
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from ml import evaluation
 from ml.features import CustomerFeatures, check_features
-from ml.gate import GateSettings
+from ml.gate import CHECKS, GateSettings
 from ml.registry import Registry, RegistryError
 from ml.segmentation import SegmentationError
 from ml.training import Training, train
@@ -178,6 +179,26 @@ def test_a_model_that_sees_the_same_customers_differently_is_rejected(
 
     assert "disagreement" in other.gate.failed
     assert other.version.decision == "rejected"
+
+
+def test_a_model_is_compared_with_that_of_90_days_ago_too(
+    features: CustomerFeatures, registry: Registry
+) -> None:
+    """Many small steps, each within the limit, would else lead anywhere."""
+    old = train(features, registry).version
+    in_use = train(features, registry, k=3, override=CHECKS).version
+    assert "disagreement_90_days" not in {one.name for one in train(features, registry).gate.checks}
+    manifest = Path(registry.location(old.version)) / "version.json"
+    made = (datetime.now(UTC) - timedelta(days=91)).isoformat()
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "created_at": made}))
+
+    same_as_old = train(features, registry).gate
+    assert {one.name: one.value for one in same_as_old.checks}["disagreement_90_days"] == 0
+    assert "disagreement" in same_as_old.failed
+    same_as_in_use = train(features, registry, k=3).gate
+    assert "disagreement_90_days" in same_as_in_use.failed
+    assert "disagreement" not in same_as_in_use.failed
+    assert current(registry) == in_use.version
 
 
 def test_customers_that_cannot_be_segmented_write_nothing(registry: Registry) -> None:

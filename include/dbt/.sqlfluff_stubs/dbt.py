@@ -19,3 +19,7 @@ def current_timestamp() -> str:
 
 def generate_series(_upper_bound: int) -> str:
     return "select 1 as generated_number"
+
+
+def last_day(day: str, _datepart: str) -> str:
+    return f"last_day({day})"

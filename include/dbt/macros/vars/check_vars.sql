@@ -10,11 +10,13 @@
         'max_delivery_charge', 'max_price', 'max_rejected_coupon_share', 'max_rejected_share', 'max_spend',
         'max_transaction_amount', 'max_unknown_customer_share',
     ] -%}
-    {%- for name in invocation_args_dict.get('vars', {}) if name not in dates + times + integers + numbers -%}
+    {%- set known = dates + times + integers + numbers + ['dry_run'] -%}
+    {%- for name in invocation_args_dict.get('vars', {}) if name not in known -%}
         {{ exceptions.raise_compiler_error('There is no var ' ~ name ~ '; see vars in dbt_project.yml.') }}
     {%- endfor -%}
     {%- for name in dates -%}{%- do date_var(name) -%}{%- endfor -%}
     {%- for name in times -%}{%- do timestamp_var(name) -%}{%- endfor -%}
     {%- for name in integers -%}{%- do number_var(name, whole=true) -%}{%- endfor -%}
     {%- for name in numbers -%}{%- do number_var(name) -%}{%- endfor -%}
+    {%- do switch_var('dry_run') -%}
 {%- endmacro %}

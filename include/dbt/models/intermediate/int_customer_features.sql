@@ -1,3 +1,5 @@
+{{ config(alias='int_customer_features' ~ ('_dry_run' if switch_var('dry_run') else '')) }}
+
 with
 
 customers as (

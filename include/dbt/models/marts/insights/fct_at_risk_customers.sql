@@ -83,7 +83,7 @@ select
     measured.recency_days as days_since_last_purchase,
     cast(measured.median_gap_days as double precision) as median_gap_days,
     {{ ratio('measured.recency_days', 'measured.median_gap_days') }} as silence_ratio,
-    coalesce(measured.recency_days > 2 * greatest(measured.median_gap_days, 30), false) as is_overdue,
+    coalesce(measured.recency_days > 2 * measured.median_gap_days and measured.recency_days > 60, false) as is_overdue,
     cast(measured.net_sales_last_365_days as decimal(18, 2)) as net_sales_last_365_days,
     outlook.purchase_probability,
     outlook.next_best_action

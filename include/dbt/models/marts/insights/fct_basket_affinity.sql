@@ -5,7 +5,6 @@ sales as (
     select
         sales.transaction_id,
         sales.transaction_occurrence,
-        sales.customer_id,
         sales.category,
         products.product_name
 
@@ -15,13 +14,13 @@ sales as (
 
 ),
 
--- Names, not SKUs: colours and sizes of one product would lead.
+-- A basket is a transaction, whoever shares it. Names, not SKUs: colours and sizes of one product would lead.
 items as (
 
     {% for level, item in {'name': 'product_name', 'category': 'category'}.items() -%}
     select distinct
         '{{ level }}' as affinity_level,
-        {{ surrogate_key(['transaction_id', 'transaction_occurrence', 'customer_id']) }} as basket_id,
+        {{ surrogate_key(['transaction_id', 'transaction_occurrence']) }} as basket_id,
         {{ item }} as item
 
     from sales
@@ -33,7 +32,7 @@ items as (
 
 baskets as (
 
-    select count(*) as total_count from {{ ref('fct_orders') }}
+    select count(distinct basket_id) as total_count from items
 
 ),
 
