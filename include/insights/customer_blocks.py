@@ -55,12 +55,10 @@ def segments(context: Context) -> Block:
         sentence=_segments_sentence(rows),
         definition=(
             "Each customer is in one segment, by what the customer bought and when (K-means, scored with"
-            " every run)."
-            " Revenue is net sales since the first day of the data. Likely to buy: mean probability of a"
-            " purchase"
-            f" within 90 days. Came and left: moves between segments in the {MOVES_DAYS} days before the"
-            " snapshot."
-            " What to do is the advice for most of the segment's customers."
+            " every run). Revenue is net sales since the first day of the data. Likely to buy: mean"
+            " probability of a purchase within 90 days. Came and left: moves between segments in the"
+            f" {MOVES_DAYS} days before the snapshot. What to do is the advice for most of the segment's"
+            " customers."
         ),
         scope=context.to_date,
         columns=(
@@ -107,14 +105,14 @@ def at_risk(context: Context) -> Block:
     rows = context.rows(
         """
         select
-            segment_name,
+            coalesce(segment_name, 'Without a segment') as segment_name,
             count(*) as overdue_count,
             sum(net_sales_last_365_days) as value_at_stake_amount,
             median(days_since_last_purchase)::double as median_days_since,
             median(silence_ratio)::double as median_silence_ratio
         from fct_at_risk_customers
         where is_overdue
-        group by segment_name
+        group by all
         order by value_at_stake_amount desc, segment_name
         """
     )
@@ -124,15 +122,13 @@ def at_risk(context: Context) -> Block:
         title="At risk",
         sentence=(
             f"{count:,} repeat customers have been silent for much longer than usual for them; they bought"
-            " for"
-            f" {context.money(stake)} in the last 365 days."
+            f" for {context.money(stake)} in the last 365 days."
         ),
         definition=(
             "Overdue: a repeat customer whose silence, from the last purchase day to the as-of date, is"
-            " longer than"
-            " twice the own median gap between purchase days. At stake: net sales of the last 365 days."
-            " Customers who bought"
-            " on one day only have no gap, so none of them is counted here."
+            " longer than 60 days and than twice the own median gap between purchase days. At stake: net"
+            " sales of the last 365 days. Customers who bought on one day only have no gap, so none of them"
+            " is counted here."
         ),
         scope=f"As of {shown(context.snapshot.as_of_date, 'day')}",
         columns=(
@@ -177,9 +173,8 @@ def at_risk_customers(context: Context) -> Block:
         sentence="The overdue customers, by what they bought for in the last 365 days.",
         definition=(
             "One row per overdue customer (see At risk). Likely to buy: probability of a purchase within 90"
-            " days, from"
-            " the customer's own rhythm. The list names customers: reading it needs the right to edit the"
-            " DAG."
+            " days, from the customer's own rhythm. The list names customers: reading it needs the right to"
+            " edit the DAG."
         ),
         scope=f"As of {shown(context.snapshot.as_of_date, 'day')}",
         columns=(
@@ -220,10 +215,8 @@ def cohorts(context: Context) -> Block:
         sentence=_cohorts_sentence(rows),
         definition=(
             "A cohort is everyone with the same month of first purchase in the data, which need not be the"
-            " first ever."
-            " Shown is the share that bought again so many months later. Months after the end of the data"
-            " are left out,"
-            " not counted as 0."
+            " first ever. Shown is the share that bought again so many months later. Months after the end of"
+            " the data are left out, not counted as 0."
         ),
         scope=context.to_date,
         columns=(
@@ -291,8 +284,7 @@ def customer_value(context: Context) -> Block:
         sentence=said or "What a customer brought within so many days of the first purchase.",
         definition=(
             "Net sales a customer within so many days of the first purchase in the data, over customers who"
-            " were"
-            " observed for so long. Each horizon has other customers, so a later one may be lower."
+            " were observed for so long. Each horizon has other customers, so a later one may be lower."
         ),
         scope=context.to_date,
         columns=(
@@ -341,9 +333,8 @@ def new_and_returning(context: Context) -> Block:
         sentence=said or "Revenue of the customers' first days and of later ones.",
         definition=(
             "First day: the day of a customer's first purchase in the data. Customers are counted once a"
-            " month; one who"
-            " is new and comes back in the same month is in both columns, so they need not add up to all"
-            " customers."
+            " month; one who is new and comes back in the same month is in both columns, so they need not"
+            " add up to all customers."
         ),
         scope=context.months,
         columns=(
@@ -389,8 +380,7 @@ def rfm_moves(context: Context) -> Block:
     last = rows[-1] if rows else None
     said = (
         f"In the month to {shown(last['month_end'], 'day')} the score of {last['up_count']:,} customers rose"
-        " and that of"
-        f" {last['down_count']:,} fell."
+        f" and that of {last['down_count']:,} fell."
         if last
         else "How customers' scores changed from month to month."
     )
@@ -400,10 +390,8 @@ def rfm_moves(context: Context) -> Block:
         sentence=said,
         definition=(
             "RFM: recency, purchase days and revenue, each scored from 1 to 5 within all customers known at"
-            " the month's"
-            " end. Up or down is the sum of the three against the month before. The base grows, so a"
-            " customer may fall"
-            " because others came."
+            " the month's end. Up or down is the sum of the three against the month before. The base grows,"
+            " so a customer may fall because others came."
         ),
         scope="The newest three month ends",
         columns=(

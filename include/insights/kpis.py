@@ -78,8 +78,8 @@ def totals(context: Context, first: date, last: date) -> Row:
         last=last,
     )
     people = context.rows(
-        "select count(distinct customer_id) as customer_count from fct_purchase_occasions"
-        " where occasion_date between $first and $last",
+        "select count(distinct customer_id) as customer_count from fct_purchase_occasions where"
+        " occasion_date between $first and $last",
         first=first,
         last=last,
     )

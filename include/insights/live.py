@@ -69,8 +69,8 @@ def of_snapshot(snapshot: Snapshot) -> Live:
     prices = _first(
         snapshot,
         "bitcoin_hourly",
-        "select close_price_usd, last_observed_at from bitcoin_hourly where coin = 'bitcoin'"
-        " order by event_hour desc limit 1",
+        "select close_price_usd, last_observed_at from bitcoin_hourly where coin = 'bitcoin' order by"
+        " event_hour desc limit 1",
     )
     news = _first(
         snapshot,

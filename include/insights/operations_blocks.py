@@ -26,9 +26,8 @@ def bitcoin(context: Context) -> Block:
         title="Bitcoin",
         sentence=said or "The Bitcoin price by hour.",
         definition=(
-            "Price in US dollars by hour (UTC) of the provider's own time. It stands beside the sales and"
-            " is not"
-            " joined with them."
+            "Price in US dollars by hour (UTC) of the provider's own time. It stands beside the sales and is"
+            " not joined with them."
         ),
         scope=HOURS,
         columns=(
@@ -70,8 +69,7 @@ def news(context: Context) -> Block:
         else "The newest articles of the feed.",
         definition=(
             "Headlines as the news feed delivers them, newest first. A headline's link opens where Insights"
-            " has a tab of"
-            " its own: inside Airflow's frame it cannot."
+            " has a tab of its own: inside Airflow's frame it cannot."
         ),
         scope="The newest 20",
         columns=(
@@ -101,31 +99,29 @@ def web_address(text: str | None) -> str:
 def rejected(context: Context) -> Block:
     """Return the rows of the files that could not be used."""
     rows = context.rows(
-        "select dataset, reason, is_repeated, row_count, value_at_list from quarantine_summary"
-        " order by is_repeated, value_at_list desc nulls last, row_count desc, dataset, reason"
+        "select dataset, reason, is_repeated, row_count, value_at_list from quarantine_summary order by"
+        " is_repeated, value_at_list desc nulls last, row_count desc, dataset, reason"
     )
     lost = [row for row in rows if not row["is_repeated"]]
     count = sum(row["row_count"] for row in lost)
     value = sum(row["value_at_list"] or 0 for row in lost)
     said = (
-        f"{count:,} rows of the files could not be used; order lines among them are worth"
-        f" {context.money(value)}"
-        " at list price."
+        f"{count:,} rows of the files could not be used."
         if lost
-        else "Rows of the files were left out only because others say the same."
+        else "Only rows that repeat others were left out."
     )
+    if value:
+        said += f" Order lines among them are worth {context.money(value)} at list price."
     for row in rows:
-        row["loss"] = "none, others say the same" if row["is_repeated"] else "rows are missing in the figures"
+        row["is_lost"] = "no, repeated" if row["is_repeated"] else "yes"
     return Block(
         key="rejected",
         title="Rejected rows",
         sentence=said if rows else "Every row of the files was used.",
         definition=(
             "Rows that break a rule of their data set (what is no number or date, an unknown product, a"
-            " repetition) are"
-            " kept aside with the reason. Their value at list price is quantity times price before"
-            " discount, of order"
-            " lines where both can be read."
+            " repetition) are kept aside with the reason. Their value at list price is quantity times price"
+            " before discount, of order lines where both can be read."
         ),
         scope="All files",
         columns=(
@@ -133,7 +129,7 @@ def rejected(context: Context) -> Block:
             Column("reason", "Reason"),
             Column("row_count", "Rows", "count"),
             Column("value_at_list", "Value at list price", "amount"),
-            Column("loss", "Loss"),
+            Column("is_lost", "Lost"),
         ),
         rows=tuple(rows),
         empty="Every row of the files was used.",
@@ -165,8 +161,7 @@ def tests(context: Context) -> Block:
         sentence=said,
         definition=(
             "Models, seeds, snapshots and tests of dbt over their newest runs. Flaky: passed right after a"
-            " failure twice"
-            " or more. Slower: the last run took much longer than usual."
+            " failure twice or more. Slower: the last run took much longer than usual."
         ),
         scope="The newest 30 runs of each",
         columns=(
@@ -211,8 +206,8 @@ def gate(context: Context) -> Block:
         sentence=said or "What the gate said of the segments' model.",
         definition=(
             "Before a model gives customers their segments, a gate checks that the segments are what their"
-            " names say,"
-            " are stable and not too small. A person may override checks by name; then they stand here."
+            " names say, are stable and not too small. A person may override checks by name; then they stand"
+            " here."
         ),
         scope="The model in use and the newest others",
         columns=(
@@ -253,8 +248,7 @@ def freshness(context: Context) -> Block:
         sentence=f"All figures but the live ones were written at {written}.",
         definition=(
             "The newest day or time that each data set is about, and when it was loaded. Periods end at the"
-            " newest day"
-            " of the sales, not today."
+            " newest day of the sales, not today."
         ),
         scope="This snapshot",
         columns=(

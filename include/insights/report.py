@@ -7,7 +7,8 @@ import base64
 import hashlib
 import sys
 from collections.abc import Mapping
-from typing import Annotated
+from datetime import date, timedelta
+from typing import Annotated, Any
 
 import typer
 from airflow.sdk.configuration import conf
@@ -16,13 +17,14 @@ from markupsafe import Markup
 
 from include.insights.block import Context
 from include.insights.page import aggregates, made
-from include.insights.period import DEFAULT, PeriodError, period_of
-from include.insights.snapshot import NoSnapshotError, latest
+from include.insights.period import CUSTOM, DEFAULT, PeriodError, period_of
+from include.insights.snapshot import Snapshot, SnapshotError, latest
 from include.insights.web import static, templates
 from include.settings import Settings, get_settings
 from include.storage import open_folder, replace_file
 
 FILE = "report.html"
+DAYS = 30  # of a run that names its last day only
 SCRIPTS = ("theme.js", "echarts.js", "page.js")
 
 
@@ -60,8 +62,8 @@ def render(context: Context) -> str:
     scripts = [static(name).decode() for name in SCRIPTS]
     style = static("page.css").decode()
     policy = (
-        f"default-src 'none'; img-src data:; style-src {_hash(style)};"
-        f" script-src {' '.join(map(_hash, scripts))}; base-uri 'none'; form-action 'none'"
+        f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src"
+        f" {' '.join(map(_hash, scripts))}; base-uri 'none'; form-action 'none'"
     )
     return (
         _environment()
@@ -129,6 +131,26 @@ def send_report(
     return recipients
 
 
+def deliver(location: str, params: Mapping[str, Any]) -> dict[str, Any]:
+    """Write a run's report and, if it says so, send the e-mail; return where it is and to how many it went.
+
+    params: the run's `from_day`, `to_day` and `send`. Without days the report is of the page's own period;
+    without the first, of the 30 days up to the last.
+    """
+    asked = _asked(params, latest(location))
+    where = write_report(location, asked)
+    return {"report": where, "recipients": len(send_report(location, asked)) if params["send"] else 0}
+
+
+def _asked(params: Mapping[str, Any], snapshot: Snapshot) -> dict[str, str]:
+    if not params["from_day"] and not params["to_day"]:
+        return {}
+    last = date.fromisoformat(params["to_day"]) if params["to_day"] else snapshot.last_day
+    usual = max(snapshot.first_day, last - timedelta(days=DAYS - 1))
+    first = date.fromisoformat(params["from_day"]) if params["from_day"] else usual
+    return {"period": CUSTOM, "first": str(first), "last": str(last), "compare": "1"}
+
+
 def main(
     period: Annotated[str, typer.Option(help="7d, 30d, 90d, 365d, all or custom.")] = DEFAULT,
     first: Annotated[str, typer.Option(help="First day, with --period custom.")] = "",
@@ -141,7 +163,7 @@ def main(
     asked = {"period": period, "first": first, "last": last, "compare": "1" if compare else "0"}
     try:
         where = write_report(settings.insights_location, asked, to or None, settings)
-    except (NoSnapshotError, PeriodError) as error:
+    except (SnapshotError, PeriodError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from error
     typer.echo(where)

@@ -37,12 +37,10 @@ def efficiency(context: Context) -> Block:
         title="Spend against revenue",
         sentence=said,
         definition=(
-            "MER (marketing efficiency ratio) is revenue divided by all marketing spend, both as sums; it"
-            " is no proof"
-            " that the spend caused the revenue, and there is no return by channel because no sale says"
-            " which channel it"
-            " came from. A new customer is one whose first purchase in the data lies in the period. Where the"
-            f" data begins or ends within a {grain}, that one is in the table only."
+            "MER (marketing efficiency ratio) is revenue divided by all marketing spend, both as sums; it is"
+            " no proof that the spend caused the revenue, and there is no return by channel because no sale"
+            " says which channel it came from. A new customer is one whose first purchase in the data lies"
+            f" in the period. Where the data begins or ends within a {grain}, that one is in the table only."
         ),
         scope=f"Complete {grain}s that the period touches",
         columns=(
@@ -88,7 +86,8 @@ def coupons(context: Context) -> Block:
             sum(discount_amount) as discount_amount,
             sum(net_sales_amount) as net_sales_amount,
             (sum(discount_amount) / nullif(sum(gross_sales_amount), 0))::double as effective_discount_rate,
-            (sum(quantity) / nullif(sum(line_count), 0))::double as units_per_line
+            (sum(quantity) / nullif(sum(line_count), 0))::double as units_per_line,
+            sum(compared_quantity) / nullif(sum(expected_quantity), 0) as units_against_clicked
         from fct_coupon_effect
         where month between date_trunc('month', $first) and $last
         group by category, coupon_status
@@ -110,10 +109,9 @@ def coupons(context: Context) -> Block:
         sentence=said,
         definition=(
             "A coupon's status belongs to an order line: Used, Clicked or Not Used. The effective rate is"
-            " discount divided"
-            " by gross sales. Who uses a coupon may differ from who does not, so a difference between them"
-            " is an"
-            " association, not the coupon's effect."
+            " discount divided by gross sales. Against Clicked: units a line divided by those of Clicked"
+            " lines of the same product and month. Who uses a coupon may differ from who does not, so a"
+            " difference between them is an association, not the coupon's effect."
         ),
         scope=context.months,
         columns=(
@@ -126,6 +124,7 @@ def coupons(context: Context) -> Block:
             Column("net_sales_amount", "Revenue", "amount"),
             Column("effective_discount_rate", "Effective rate", "share"),
             Column("units_per_line", "Units a line", "ratio"),
+            Column("units_against_clicked", "Against Clicked", "ratio"),
         ),
         rows=tuple(rows),
         empty="No sales in these months.",
@@ -160,8 +159,7 @@ def delivery(context: Context) -> Block:
         sentence=said,
         definition=(
             "Delivery charges divided by net sales, by the size of the whole transaction (small below 50,"
-            " medium below"
-            " 200, large below 500, extra large above). A transaction is charged once."
+            " medium below 200, large below 500, extra large above). A transaction is charged once."
         ),
         scope=context.to_date,
         columns=(
@@ -209,10 +207,8 @@ def baskets(context: Context) -> Block:
         sentence=said,
         definition=(
             "Pairs of products (by name, without colour and size) and of categories in one order. Lift: how"
-            " many times as"
-            " often as if the two were bought independently. Sorted by the baskets beyond chance, so that a"
-            " rare pair with"
-            " a high lift does not lead. Rare pairs are left out."
+            " many times as often as if the two were bought independently. Sorted by the baskets beyond"
+            " chance, so that a rare pair with a high lift does not lead. Rare pairs are left out."
         ),
         scope=context.to_date,
         columns=(
@@ -268,11 +264,9 @@ def categories(context: Context) -> Block:
         title="Categories",
         sentence=said,
         definition=(
-            "Net sales by category. The effects split each month's change against the month before, added"
-            " up over the"
-            " months shown: price (the same units at other prices), volume (more or fewer units at the same"
-            " mix), mix"
-            " (the rest). Months without one before have none."
+            "Net sales by category. The effects split each month's change against the month before, added up"
+            " over the months shown: price (the same units at other prices), volume (more or fewer units at"
+            " the same mix), mix (the rest). Months without one before have none."
         ),
         scope=context.months,
         columns=(
@@ -317,9 +311,8 @@ def products(context: Context) -> Block:
         title="Products",
         sentence=f"{best:,} of {len(rows):,} products make 80 % of the revenue.",
         definition=(
-            "Products (SKUs) by net sales, the highest first. Class A makes the first 80 % of the revenue,"
-            " B up to 95 %,"
-            " C the rest."
+            "Products (SKUs) by net sales, the highest first. Class A makes the first 80 % of the revenue, B"
+            " up to 95 %, C the rest."
         ),
         scope=context.to_date,
         columns=(
@@ -400,9 +393,8 @@ def seasons(context: Context) -> Block:
         title="Weekdays and months",
         sentence=said,
         definition=(
-            "Mean net sales of a day of this kind, divided by the mean of all days: 1.00 is an ordinary"
-            " day. With one year"
-            " of data a trend and a season cannot be told apart."
+            "Mean net sales of a day of this kind, divided by the mean of all days: 1.00 is an ordinary day."
+            " With one year of data a trend and a season cannot be told apart."
         ),
         scope=context.to_date,
         columns=(
@@ -445,8 +437,7 @@ def places(context: Context) -> Block:
         sentence=said,
         definition=(
             "Where the customers are, as the shop's file says it: some are cities, some are states, so they"
-            " are not alike."
-            " The median customer shows what the few best ones hide."
+            " are not alike. The median customer shows what the few best ones hide."
         ),
         scope=context.to_date,
         columns=(

@@ -31,9 +31,8 @@ def changes(context: Context) -> Block:
             else f"{context.period.label}. There is no period before to compare with."
         ),
         definition=(
-            "Sentences by fixed rules over the figures below; those of most weight are told. A cause is"
-            " what moved"
-            " together with the figure in the data; that it is the reason is likely, not proven."
+            "Sentences by fixed rules over the figures below; those of most weight are told. A cause is what"
+            " moved together with the figure in the data; that it is the reason is likely, not proven."
         ),
         scope=context.period.label,
         columns=(Column("figure", "Figure"), Column("cause", "Likely cause"), Column("action", "Action")),
@@ -141,8 +140,7 @@ def new_customers(context: Context, now: Row, before: Row | None) -> Claim | Non
     return Claim(
         "new_customers",
         f"New customers {_moved(moved)} to {now['first_seen_customer_count']:,}; each took"
-        f" {context.money(cost)} of spend,"
-        f" before {context.money(old)}.",
+        f" {context.money(cost)} of spend, before {context.money(old)}.",
         f"{cause} while new customers {_moved(moved)}.",
         "Welcome them with what goes with their first order; most customers buy on one day only."
         if moved >= 0
@@ -204,8 +202,7 @@ def category(context: Context, _now: Row, _before: Row | None) -> Claim | None:
     return Claim(
         "category",
         f"{row['category']} brought {context.money(abs(moved))} {'more' if moved > 0 else 'less'} in"
-        f" {shown(row['month'], 'month')}"
-        " than in the month before: the largest move of all categories.",
+        f" {shown(row['month'], 'month')} than in the month before: the largest move of all categories.",
         f"{CAUSES[cause]} account for {context.money(effects[cause])} of it.",
         "Check that it is in stock and give it the first place in the next newsletter."
         if moved > 0
@@ -228,10 +225,13 @@ def overdue(context: Context, _now: Row, _before: Row | None) -> Claim | None:
     """Say what is at stake with customers who are silent for too long."""
     rows = context.rows(
         """
-        select segment_name, count(*) as overdue_count, sum(net_sales_last_365_days) as stake_amount
+        select
+            coalesce(segment_name, 'Customers without a segment') as segment_name,
+            count(*) as overdue_count,
+            sum(net_sales_last_365_days) as stake_amount
         from fct_at_risk_customers
         where is_overdue
-        group by segment_name
+        group by all
         order by stake_amount desc, segment_name
         """
     )
@@ -242,8 +242,7 @@ def overdue(context: Context, _now: Row, _before: Row | None) -> Claim | None:
     return Claim(
         "overdue",
         f"{_counted(count, 'repeat customer is', 'repeat customers are')} silent for much longer than usual"
-        " for them;"
-        f" they bought for {context.money(stake)} in the last 365 days.",
+        f" for them; they bought for {context.money(stake)} in the last 365 days.",
         f"{first['segment_name']} hold the largest part of it: {context.money(first['stake_amount'])} with"
         f" {_counted(first['overdue_count'], 'customer', 'customers')}.",
         "Start with the list Whom to call first, or export the audience At risk.",
@@ -302,8 +301,8 @@ def migrations(context: Context, _now: Row, _before: Row | None) -> Claim | None
     row = rows[0]
     return Claim(
         "migrations",
-        f"{row['segment_name']} lost {row['left_count']:,} customers and won {row['entered_count']:,} in"
-        f" the {MOVES_DAYS} days before the snapshot.",
+        f"{row['segment_name']} lost {row['left_count']:,} customers and won {row['entered_count']:,} in the"
+        f" {MOVES_DAYS} days before the snapshot.",
         f"Of those who left, more are now {row['goal']} than anything else, by what they bought or did not"
         " buy.",
         f"See what the segment {row['goal']} is advised to get, and send it while they remember the shop.",
@@ -332,8 +331,8 @@ def best_customers(context: Context, _now: Row, _before: Row | None) -> Claim | 
 def best_weekday(context: Context, _now: Row, _before: Row | None) -> Claim | None:
     """Say which weekday sells best."""
     rows = context.rows(
-        "select * from fct_seasonality where period_kind = 'weekday' and seasonal_index > 1"
-        " order by seasonal_index desc, period_number limit 1"
+        "select * from fct_seasonality where period_kind = 'weekday' and seasonal_index > 1 order by"
+        " seasonal_index desc, period_number limit 1"
     )
     if not rows:
         return None

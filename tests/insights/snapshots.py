@@ -260,6 +260,8 @@ def _coupons() -> Rows:
             "net_sales_amount": money((2000 + 150 * number) * (0.8 if status == "Used" else 1)),
             "effective_discount_rate": 0.2 if status == "Used" else 0.0,
             "units_per_line": 2.3,
+            "compared_quantity": 51 if status != "Clicked" else 50,
+            "expected_quantity": 50.0,
             "units_against_clicked": 1.02 if status != "Clicked" else 1.0,
         }
         for month in MONTHS

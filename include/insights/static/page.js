@@ -35,12 +35,20 @@
     };
   }
 
+  function shortened(text, width) {
+    const most = Math.floor(width / 6) * 2 - 3; // two lines of letters some 6 pixels wide
+    return text.length > most ? text.slice(0, most - 1) + "…" : text;
+  }
+
   function axis(one, theme, width) {
     const isValue = one.type === "value";
     const isLabelColumn = one.inverse === true;
     const label = { color: theme.muted, hideOverlap: true };
     if (isValue) label.formatter = (value) => onAxis(one.unit, value);
-    if (isLabelColumn) Object.assign(label, { width: Math.round(width * 0.36), overflow: "truncate", interval: 0 });
+    if (isLabelColumn) {
+      const room = { width: Math.round(width * 0.36), interval: 0, lineHeight: 13, fontSize: 11 };
+      Object.assign(label, room, { overflow: "break", formatter: (text) => shortened(text, room.width) });
+    }
     return {
       ...one,
       axisLabel: label,
