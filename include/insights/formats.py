@@ -8,6 +8,7 @@ from typing import Any, Literal
 Kind = Literal["text", "count", "amount", "share", "ratio", "day", "month", "time", "link"]
 NOTHING = "–"  # noqa: RUF001 (a dash)
 MINUS = "\N{MINUS SIGN}"
+PER_CENT = "\N{NO-BREAK SPACE}%"
 NUMBERS: frozenset[Kind] = frozenset({"count", "amount", "share", "ratio"})
 
 
@@ -30,7 +31,7 @@ def amount(value: Any) -> str:
 
 def share(value: float) -> str:
     """Return a fraction in per cent."""
-    return f"{value * 100:,.1f} %"
+    return f"{value * 100:,.1f}{PER_CENT}"
 
 
 def change(now: Decimal | float | None, before: Decimal | float | None) -> float | None:
@@ -42,7 +43,7 @@ def change(now: Decimal | float | None, before: Decimal | float | None) -> float
 
 def signed_share(value: float | None) -> str:
     """Return a change in per cent, with its sign."""
-    return NOTHING if value is None else f"{value * 100:+,.1f} %".replace("-", MINUS)
+    return NOTHING if value is None else f"{value * 100:+,.1f}{PER_CENT}".replace("-", MINUS)
 
 
 def raw(value: Any) -> Any:

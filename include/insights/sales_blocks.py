@@ -231,6 +231,7 @@ def baskets(context: Context) -> Block:
                 across=True,
             ),
             "Baskets that hold both products of a pair",
+            "tall",
         ),
     )
 
@@ -288,6 +289,7 @@ def categories(context: Context) -> Block:
                 across=True,
             ),
             "Net sales by category, the highest first",
+            "tall",
         ),
     )
 

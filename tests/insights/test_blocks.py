@@ -79,7 +79,7 @@ def test_a_tile_shows_its_change_and_whether_that_is_good(context_of: Maker) -> 
     for kpi in KPIS:
         moved = float(now[kpi.key]) / float(before[kpi.key]) - 1
         words, tone = tones[kpi.key]
-        assert words == f"{moved * 100:+,.1f} %".replace("-", "\N{MINUS SIGN}")
+        assert words == f"{moved * 100:+,.1f}\N{NO-BREAK SPACE}%".replace("-", "\N{MINUS SIGN}")
         assert tone == ("neutral" if not kpi.good else "good" if moved * kpi.good > 0 else "bad")
 
 

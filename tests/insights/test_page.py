@@ -290,4 +290,4 @@ def test_the_data_of_a_chart_is_what_its_table_says(opened: Open) -> None:
     option = json.loads(page.locator("#chart-concentration").inner_text())
     page.locator("#concentration details.data summary").click()
     cells = page.locator("#concentration tbody tr td:nth-child(4)").all_inner_texts()
-    assert [f"{value * 100:,.1f} %" for value in option["series"][0]["data"]] == cells
+    assert [f"{value * 100:,.1f}\N{NO-BREAK SPACE}%" for value in option["series"][0]["data"]] == cells

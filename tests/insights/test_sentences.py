@@ -185,7 +185,7 @@ def with_discount(first: date, rate: str) -> Rows:
 def test_more_or_less_discount_is_told(changed: Maker, rate: str, action: str) -> None:
     context = changed(fct_insights_daily=with_discount(date(2019, 10, 3), rate))
     said = claim_of(context, "discount")
-    assert said.figure == f"Discounts took {share(float(rate))} of gross sales, before 6.5 %."
+    assert said.figure == f"Discounts took {share(float(rate))} of gross sales, before {share(0.07 / 1.07)}."
     assert said.action.startswith(action)
 
 

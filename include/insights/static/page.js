@@ -2,6 +2,7 @@
 (function () {
   "use strict";
   const NARROW = 520; // pixels
+  const LETTER = 6.5; // pixels, the mean
   const LIVE_SECONDS = 15;
   const charts = new Map();
   const still = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
@@ -35,8 +36,8 @@
     };
   }
 
-  function shortened(text, width) {
-    const most = Math.floor(width / 6) * 2 - 3; // two lines of letters some 6 pixels wide
+  function shortened(text, width, lines) {
+    const most = Math.floor(width / LETTER) * lines - 4 * lines; // each line ends at a word
     return text.length > most ? text.slice(0, most - 1) + "…" : text;
   }
 
@@ -46,8 +47,12 @@
     const label = { color: theme.muted, hideOverlap: true };
     if (isValue) label.formatter = (value) => onAxis(one.unit, value);
     if (isLabelColumn) {
-      const room = { width: Math.round(width * 0.36), interval: 0, lineHeight: 13, fontSize: 11 };
-      Object.assign(label, room, { overflow: "break", formatter: (text) => shortened(text, room.width) });
+      label.interval = 0;
+      const room = Math.round(width * 0.36);
+      if (one.data.some((text) => text.length * LETTER > room)) {
+        const lines = { width: room, overflow: "break", lineHeight: 13, fontSize: 11 };
+        Object.assign(label, lines, { formatter: (text) => shortened(text, room, width < NARROW ? 3 : 2) });
+      }
     }
     return {
       ...one,
