@@ -13,6 +13,7 @@ import logging
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -67,8 +68,11 @@ class Change:
     sent: bool
 
 
-def names(snapshot: Snapshot) -> list[Audience]:
+@lru_cache(maxsize=2)
+def names(snapshot: Snapshot) -> tuple[Audience, ...]:
     """Return all audiences of a snapshot: at risk, each segment, each lifecycle stage."""
+    if not {"customers", "fct_at_risk_customers"} <= snapshot.tables:
+        return ()
     rows = snapshot.query(
         """
         select 'at-risk' as key, 'At risk' as label, count(*) as customer_count, 0 as place
@@ -82,7 +86,7 @@ def names(snapshot: Snapshot) -> list[Audience]:
         order by place, key
         """
     )
-    return [Audience(row["key"], row["label"], row["customer_count"]) for row in rows]
+    return tuple(Audience(row["key"], row["label"], row["customer_count"]) for row in rows)
 
 
 def members(snapshot: Snapshot, key: str) -> list[Row]:

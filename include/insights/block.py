@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from include.insights.formats import NUMBERS, Kind, shown
@@ -14,6 +15,11 @@ from include.insights.tables import TABLES
 Row = dict[str, Any]
 KNOWN = frozenset({*TABLES, "model_gate"})
 _WORD = re.compile(r"\w+")
+
+
+@lru_cache(maxsize=512)  # a snapshot does not change, and most blocks do not depend on the period
+def _kept(snapshot: Snapshot, sql: str, parameters: tuple[tuple[str, Any], ...]) -> list[Row]:
+    return snapshot.query(sql, dict(parameters) or None)
 
 
 @dataclass(frozen=True)
@@ -34,7 +40,11 @@ class Context:
         None where the snapshot lacks a table that it names, because what that is made of was never built.
         """
         lacks = KNOWN - self.snapshot.tables
-        return [] if lacks.intersection(_WORD.findall(sql)) else self.snapshot.query(sql, parameters or None)
+        if lacks.intersection(_WORD.findall(sql)):
+            return []
+        if self.whole:  # a list of customers may be long: not kept in memory
+            return self.snapshot.query(sql, parameters or None)
+        return [dict(row) for row in _kept(self.snapshot, sql, tuple(parameters.items()))]
 
     @property
     def written_at(self) -> datetime:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import lru_cache
 
 from include.insights import customer_blocks, operations_blocks, sales_blocks
 from include.insights.block import Block, Context, Section
@@ -81,7 +80,6 @@ def _block(context: Context, name: str, names_customers: bool) -> Block:
     return made(context, name)
 
 
-@lru_cache(maxsize=256)  # a snapshot does not change, so neither do its blocks
 def made(context: Context, name: str) -> Block:
     """Return a block; raises KeyError for a name that none has."""
     return MAKERS[name](context)

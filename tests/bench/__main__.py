@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.bench.batch import bench_airflow, bench_ingestion, bench_scale
+from tests.bench.insights import bench_insights
 from tests.bench.measure import Ratio
 from tests.bench.segments import bench_million, bench_training
 from tests.bench.streaming import bench_drain, bench_freshness, bench_steady
@@ -22,6 +23,7 @@ BENCHES: dict[str, Callable[[Path], Iterator[Ratio]]] = {
     "airflow": bench_airflow,
     "training": bench_training,
     "million": bench_million,
+    "insights": bench_insights,
     "drain": bench_drain,
     "steady": bench_steady,
     "freshness": bench_freshness,

@@ -1,20 +1,24 @@
 """The pipeline on real Airflow processes, started in every way a user can."""
 
+import csv
 import json
+import os
 import re
 import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
-from playwright.sync_api import Page, expect
+import requests
+from playwright.sync_api import FrameLocator, Page, expect
 
-from include.settings import Settings
+from include.settings import PROJECT_ROOT, Settings
 from ml.registry import open_registry
 from standalone.airflow_api import AirflowApi, TaskState
 from standalone.demo import describe_failure, log_root
@@ -27,7 +31,7 @@ from tests.web_hook import web_hook
 
 pytestmark = pytest.mark.timeout(2400)
 
-DAG, RETRAINING = "marketing_pipeline", "segment_retraining"
+DAG, RETRAINING, INSIGHTS = "marketing_pipeline", "segment_retraining", "marketing_insights"
 
 
 @pytest.fixture(scope="module")
@@ -298,6 +302,106 @@ def test_new_sales_retrain_the_segments(stack: Stack, api: AirflowApi) -> None:
     assert len(marketed) == 5
     [(customers,)] = query(stack, "select count(distinct customer_id) from analytics.fct_orders")
     assert sum(count for _, count, _ in marketed) == customers
+
+
+@pytest.fixture(scope="module")
+def insights(stack: Stack, api: AirflowApi) -> dict[str, Any]:
+    """What a run by hand has made: the pointer to its snapshot."""
+    api.set_paused(INSIGHTS, paused=False)
+    run_id = api.trigger(INSIGHTS, {"dry_run": True, "from_day": "2019-12-01"}).run_id
+    assert ended(api, run_id, INSIGHTS) == "success"
+    api.set_paused(INSIGHTS, paused=True)
+    for task, found in states(api, run_id, INSIGHTS).items():
+        assert found == {"success"}, task
+    pointer: dict[str, Any] = json.loads((stack.settings.local_dir / "insights" / "latest.json").read_text())
+    return pointer
+
+
+def open_insights(stack: Stack, page: Page, theme: str = "light") -> FrameLocator:
+    """Open the page from the navigation of Airflow's UI, where the test before has logged in."""
+    page.goto(stack.url)
+    page.evaluate(f"localStorage.setItem('theme', '{theme}')")
+    page.reload()
+    page.get_by_role("link", name="Insights", exact=True).click()
+    frame = page.frame_locator("iframe")
+    expect(frame.locator("[data-chart] svg").first).to_be_visible()
+    return frame
+
+
+def test_insights_lead_the_navigation_and_keep_their_period(
+    stack: Stack, page: Page, insights: dict[str, Any]
+) -> None:
+    frame = open_insights(stack, page)
+    expect(frame.locator(".about")).to_contain_text("of the generated shop")
+    expect(frame.locator(".claims li").first).to_be_visible()
+    assert 3 <= frame.locator(".claims li").count() <= 5
+    take_picture(page)
+    frame.get_by_role("link", name="Last 30 days").click()
+    expect(frame.locator("#kpis .sentence")).to_contain_text("compared with the 30 days before")
+    orders = frame.locator("#kpi-order_count .value").inner_text()
+    expect(page).to_have_url(re.compile("period=30d"))
+    page.reload()
+    expect(page.frame_locator("iframe").locator("#kpi-order_count .value")).to_have_text(orders)
+    assert insights["last_day"] == "2019-12-31"
+
+
+def take_picture(page: Page) -> None:
+    """Take README's picture; with README_PICTURE=1 it becomes the one in the repository."""
+    content = page.screenshot()
+    assert len(content) < 300_000
+    if os.environ.get("README_PICTURE") == "1":
+        (PROJECT_ROOT / "docs" / "images" / "insights.png").write_bytes(content)
+
+
+@pytest.mark.usefixtures("insights")
+def test_insights_are_downloaded_in_airflows_frame(stack: Stack, page: Page) -> None:
+    frame = open_insights(stack, page)
+    with page.expect_download() as waiting:
+        frame.locator("#categories a.csv").click()
+    rows = list(csv.DictReader(Path(waiting.value.path()).read_text(encoding="utf-8-sig").splitlines()))
+    [(known,)] = query(
+        stack,
+        "select sum(net_sales_amount) from analytics.fct_sales where transaction_date >= '2019-10-01'",
+    )
+    assert sum(Decimal(row["net_sales_amount"]) for row in rows) == known
+    with page.expect_download() as waiting:
+        frame.get_by_role("button", name="Download CSV").click()
+    assert "customer-ids-only" in waiting.value.suggested_filename
+    api_log = stack.api()._call("GET", "/eventLogs", params={"event": "insights export"})["event_logs"]
+    assert {one["owner"] for one in api_log} == {ADMIN_USER}
+    assert any("audience at-risk for generic" in one["extra"] for one in api_log)
+
+
+@pytest.mark.usefixtures("insights")
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_insights_have_airflows_theme_and_fit_a_narrow_screen(stack: Stack, page: Page, theme: str) -> None:
+    frame = open_insights(stack, page, theme)
+    expect(frame.locator("html")).to_have_attribute("data-theme", theme)
+    page.set_viewport_size({"width": 390, "height": 900})
+    try:
+        # Airflow's navigation takes a part of the narrow screen; what is left must do.
+        width = frame.locator("html").evaluate("(page) => [page.scrollWidth, page.clientWidth]")
+        assert width[0] <= width[1]
+    finally:
+        page.set_viewport_size({"width": 1400, "height": 1000})
+
+
+@pytest.mark.usefixtures("insights")
+def test_insights_open_in_a_tab_and_nobody_else_reads_them(stack: Stack, page: Page) -> None:
+    page.goto(f"{stack.url}/insights/?period=7d&compare=1")
+    expect(page.get_by_role("link", name="Last 7 days")).to_have_attribute("aria-current", "page")
+    for path in ("", "csv/segments", "static/page.js", "live", "audience?audience=at-risk"):
+        assert requests.get(f"{stack.url}/insights/{path}", timeout=60).status_code == 401
+
+
+def test_the_report_of_the_run_is_of_its_days(stack: Stack, insights: dict[str, Any]) -> None:
+    report = (stack.settings.local_dir / "insights" / "report.html").read_text(encoding="utf-8")
+    assert "<h1>Insights, 1 Dec to 31 Dec 2019</h1>" in report
+    [(known,)] = query(
+        stack, "select sum(net_sales_amount) from analytics.fct_sales where transaction_date >= '2019-12-01'"
+    )
+    assert f'<dd class="value">{known:,.0f}</dd>' in report
+    assert insights["tables"]["segments"]["rows"] == len(segments(stack))
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from include.insights.block import Context
 from include.insights.page import MAKERS, NAMES_CUSTOMERS, made
-from include.insights.report import FILE, mail_body, main, render, send_report, write_report
+from include.insights.report import FILE, deliver, mail_body, main, render, send_report, write_report
 from include.settings import Settings, get_settings
 from tests.browser import chromium
 from tests.insights.snapshots import write_snapshot
@@ -144,3 +144,35 @@ def test_without_recipients_nothing_is_sent(
 ) -> None:
     assert send_report(location, {}, Settings(insights_email_to="")) == []
     assert mails == []
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "label"),
+    [
+        ("", "", "3 Oct to 31 Dec 2019"),
+        ("2019-12-01", "", "1 Dec to 31 Dec 2019"),
+        ("", "2019-06-30", "1 Jun to 30 Jun 2019"),
+        ("", "2019-01-10", "1 Jan to 10 Jan 2019"),
+        ("2019-03-01", "2019-03-31", "1 Mar to 31 Mar 2019"),
+    ],
+)
+def test_a_run_delivers_the_report_of_its_days(
+    tmp_path: Path, mails: list[tuple[list[str], EmailMessage]], first: str, last: str, label: str
+) -> None:
+    location = write_snapshot(tmp_path)
+    found = deliver(location, {"from_day": first, "to_day": last, "send": False})
+    assert found == {"report": f"{location}/{FILE}", "recipients": 0}
+    assert f"<h1>Insights, {label}</h1>" in Path(found["report"]).read_text(encoding="utf-8")
+    assert mails == []
+
+
+def test_a_run_sends_the_report_if_it_is_asked_to(
+    tmp_path: Path, mails: list[tuple[list[str], EmailMessage]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INSIGHTS_EMAIL_TO", "a@example.org")
+    get_settings.cache_clear()
+    found = deliver(write_snapshot(tmp_path), {"from_day": "2019-12-01", "to_day": "", "send": True})
+    monkeypatch.undo()
+    get_settings.cache_clear()
+    assert found["recipients"] == 1
+    assert [mail["subject"] for _, mail in mails] == ["Insights, 1 Dec to 31 Dec 2019"]
