@@ -61,6 +61,8 @@ def run_demo(settings: Settings, console: Console) -> Summary:
             stack.wait_for_dag(STREAMING_DAG, since=began)
             stages += _run_dag(stack, STREAMING_DAG, {}, console)
             dead_letters = count_dead_letters(stack.env)
+        stack.wait_for_dag(INSIGHTS_DAG, since=began)  # last: its snapshot has the prices, too
+        stages += _run_dag(stack, INSIGHTS_DAG, {}, console)
     stages.append(Stage("stop the stack", stop_seconds[0]))
     summary = read_warehouse(settings.duckdb_path, since=began, stages=stages)
     return summary if settings.feeds == "none" else replace(summary, dead_letters=dead_letters)

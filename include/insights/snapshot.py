@@ -28,7 +28,7 @@ import pyarrow.parquet as pq
 import typer
 
 from include.ingestion.origin import held_by
-from include.insights.tables import TABLES, model_gate
+from include.insights.tables import TABLES, RegistryUnreadableError, model_gate
 from include.settings import get_settings
 from include.storage import on_this_machine, open_folder, replace_file
 from include.warehouse import Session, Warehouse, get_warehouse
@@ -109,7 +109,7 @@ class Snapshot:
         self._local = local
         self._connection = duckdb.connect()
         self._connection.execute("set TimeZone = 'UTC'")
-        self._connection.execute("set allowed_directories = [?]".replace("?", _literal(f"{local}/")))
+        self._connection.execute(f"set allowed_directories = [{_literal(f'{local}/')}]")
         for setting in CLOSED:
             self._connection.execute(f"set {setting}")
         self._viewed: set[str] = set()
@@ -170,12 +170,12 @@ class Snapshot:
 def write(warehouse: Warehouse, location: str = "") -> Manifest:
     """Write what the warehouse holds now as the newest snapshot, and remove those beyond INSIGHTS_SNAPSHOTS.
 
-    Raises SnapshotError, with nothing changed, where the star schema is empty.
+    Raises SnapshotError where the star schema is empty, RegistryUnreadableError; then nothing is changed.
     """
-    root = _root(location)
-    files: dict[str, bytes] = {}
+    root, gate = _root(location), model_gate()
+    files: dict[str, bytes] = {"model_gate": _parquet(gate)}
     with warehouse.session() as session:
-        manifest = _read(session, files)
+        manifest = _read(session, files, {"model_gate": gate.num_rows})
     folder = root / manifest.snapshot_id
     folder.mkdir(parents=True, exist_ok=False)
     for name, content in files.items():
@@ -204,7 +204,7 @@ def latest(location: str = "") -> Snapshot:
 def snapshot(snapshot_id: str, location: str = "") -> Snapshot:
     """Return a snapshot by its id; raises NoSnapshotError where it is not kept (any more)."""
     folder = _root(location) / snapshot_id
-    if not snapshot_id.strip("0123456789TZ") == "" or not (folder / MANIFEST).exists():
+    if snapshot_id.strip("0123456789TZ") or not (folder / MANIFEST).exists():
         raise NoSnapshotError(f"There is no snapshot {snapshot_id!r} in {folder.parent}.")
     return _opened(location, (folder / MANIFEST).read_bytes())
 
@@ -221,12 +221,12 @@ def prune(location: str, keep: int) -> list[str]:
     """
     root = _root(location)
     kept = {_pointed(root), *snapshots(location)[-keep:]}
-    gone = [one for one in _folders(root) if one.name not in kept]
-    newest = max(kept - {""}, default="")
+    newest = max(kept)
+    # What is newer than all of them is being written.
+    gone = [folder for folder in _folders(root) if folder.name not in kept and folder.name < newest]
     for folder in gone:
-        if folder.name < newest:  # a later one is being written
-            _delete(folder)
-    return [folder.name for folder in gone if folder.name < newest]
+        _delete(folder)
+    return [folder.name for folder in gone]
 
 
 def erase(customer_id: int, location: str = "") -> dict[str, int]:
@@ -272,20 +272,17 @@ def _opened(location: str, content: bytes) -> Snapshot:
     return Snapshot(root / manifest.snapshot_id, manifest)
 
 
-def _read(session: Session, files: dict[str, bytes]) -> Manifest:
-    """Fill `files` with each table's Parquet, by the table's name, and return the manifest."""
+def _read(session: Session, files: dict[str, bytes], rows: dict[str, int]) -> Manifest:
+    """Fill `files` with each table's Parquet and `rows` with their numbers; return the manifest."""
     relations = {name for (name,) in session.execute(_RELATIONS)}
     [(first, last)] = session.execute(_DAYS) if "analytics.fct_orders" in relations else [(None, None)]
     if first is None:
         raise SnapshotError("The warehouse holds no orders: run the DAG marketing_pipeline first.")
     [(as_of,)] = session.execute(_AS_OF) if "staging.int_customer_features" in relations else [(None,)]
-    rows = {}
     for name, table in TABLES.items():
         if relations.issuperset(table.needs):
             found = _plain(session.read_arrow(table.sql))
             files[name], rows[name] = _parquet(found), found.num_rows
-    gate = model_gate()
-    files["model_gate"], rows["model_gate"] = _parquet(gate), gate.num_rows
     origin = held_by(session)
     now = _now()
     return Manifest(
@@ -345,7 +342,7 @@ def _pointed(root: Path) -> str:
 
 def _folders(root: Path) -> Iterator[Path]:
     if root.exists():
-        yield from (one for one in list(root.iterdir()) if one.name.strip("0123456789TZ") == "")
+        yield from (one for one in list(root.iterdir()) if not one.name.strip("0123456789TZ"))
 
 
 def _delete(folder: Path) -> None:
@@ -376,7 +373,7 @@ def write_command(location: Location = "") -> None:
     """Write a snapshot of what the warehouse holds."""
     try:
         typer.echo(write(get_warehouse(role="transformer"), location).snapshot_id)
-    except SnapshotError as error:
+    except (SnapshotError, RegistryUnreadableError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from error
 
