@@ -31,11 +31,10 @@ def bench_insights(folder: Path) -> Iterator[Ratio]:
     settings = Settings(insights_location=location, local_dir=folder, duckdb_path=folder / "none")
     app = create_app(lambda: Reader("bench", may_export=True), lambda _who, _what: None, lambda: settings)
     with TestClient(app) as client:
-        first = seconds(lambda: client.get("/").raise_for_status())
-        pages = []
-        for day in range(1, 8):  # each of another period, so that nothing of it is kept
-            query = f"/?period=custom&first=2019-10-0{day}&last=2019-12-31&compare=1"
-            pages.append(seconds(lambda query=query: client.get(query).raise_for_status()) * 1000)
+        first = _page(client, "/")
+        # Each of another period, so that nothing of it is kept.
+        days = [f"/?period=custom&first=2019-10-0{day}&last=2019-12-31&compare=1" for day in range(1, 8)]
+        pages = [_page(client, one) * 1000 for one in days]
     yield Ratio(
         f"a page of a million customers / {PAGE_LIMIT_MS} ms",
         median(pages) / PAGE_LIMIT_MS,
@@ -47,6 +46,10 @@ def bench_insights(folder: Path) -> Iterator[Ratio]:
     yield Ratio("its report / 10 s", report / 10, 1, True, f"{report:.1f} s")
     size = sum(path.stat().st_size for path in (folder / "insights").rglob("*.parquet"))
     yield Ratio("its snapshot / 100 bytes a customer", size / MILLION / 100, 1, True, f"{size / 1e6:.0f} MB")
+
+
+def _page(client: TestClient, address: str) -> float:
+    return seconds(lambda: client.get(address).raise_for_status())
 
 
 def _enlarge(folder: Path) -> None:

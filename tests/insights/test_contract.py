@@ -30,7 +30,8 @@ def written(name: str) -> set[str]:
         return set(tables.GATE_SCHEMA.names)
     sql = tables.TABLES[name].sql
     query = sqlglot.parse_one(sql, dialect="duckdb")
-    columns = set(query.named_selects)  # type: ignore[union-attr]
+    assert isinstance(query, sqlglot.exp.Query)
+    columns = set(query.named_selects)
     if columns == {"*"}:
         [model] = set(re.findall(r"from (?:\w+)\.(fct_\w+)", sql))
         return MODELS[model]
