@@ -30,7 +30,8 @@ AT_RISK = "at-risk"
 TARGETS = {"generic": "any tool", "klaviyo": "Klaviyo", "mailchimp": "Mailchimp", "google-ads": "Google Ads"}
 IDS_ONLY = "customer-ids-only"
 CHANGES_A_MESSAGE = 1000
-FOLDER = "audiences"
+FOLDER, DELIVERED = "audiences", "delivered"
+ID_COLUMNS = ("customer_id", "External ID", "Customer ID")
 _E164 = re.compile(r"^\+[1-9][0-9]{6,14}$")
 _EMAIL = re.compile(r"^[^@\s]+@[^@\s]+\.[^@\s]+$")
 _GMAIL = {"gmail.com", "googlemail.com"}
@@ -249,6 +250,37 @@ def export(
     return [asdict(change) for change in changes]
 
 
+def erase(customer_id: int, location: str = "") -> dict[str, int]:
+    """Take a customer out of every file of audiences and of what was delivered; return the rows by file.
+
+    A file without ids (Google Ads) is deleted as a whole: the next run writes it again.
+    """
+    folder = _place(location, "")
+    found = {}
+    for place in [*_csv_files(folder), *_csv_files(folder / DELIVERED)]:
+        header, *rows = list(csv.reader(io.StringIO(place.read_text(encoding="utf-8"), newline="")))
+        column = next((n for n, name in enumerate(header) if name in ID_COLUMNS), None)
+        kept = [] if column is None else [row for row in rows if row[column] != str(customer_id)]
+        if column is None:
+            place.unlink()
+        elif len(kept) < len(rows):
+            _write(place, _plain_csv([header, *kept]))
+        if len(kept) < len(rows):
+            found[place.name] = len(rows) - len(kept)
+    return found
+
+
+def _csv_files(folder: Path) -> list[Path]:
+    return [one for one in folder.iterdir() if one.name.endswith(".csv")] if folder.exists() else []
+
+
+def _plain_csv(rows: list[list[str]]) -> str:
+    """Return rows that were read from a file as the file had them: nothing is defused twice."""
+    out = io.StringIO(newline="")
+    csv.writer(out).writerows(rows)
+    return out.getvalue()
+
+
 def _write_files(location: str, snapshot: Snapshot, key: str, settings: Settings) -> None:
     """Write the files of an audience, each in place of the one before."""
     for target in filter(None, (one.strip() for one in settings.audiences_files.split(","))):
@@ -261,7 +293,7 @@ def _deliver(
     location: str, snapshot: Snapshot, key: str, webhook: Webhook | None, *, dry_run: bool
 ) -> Change:
     rows = {row["customer_id"]: row for row in members(snapshot, key)}
-    place = _place(location, f"delivered/{key}.csv")
+    place = _place(location, f"{DELIVERED}/{key}.csv")
     before, previous = _delivered(place)
     entered = [rows[one] for one in sorted(rows.keys() - before)]
     left = sorted(before - rows.keys())

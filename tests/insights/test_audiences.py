@@ -296,6 +296,22 @@ def test_all_audiences_are_exported_by_default_and_files_by_setting(tmp_path: Pa
     assert written == {f"{key}_{target}.csv" for key in known for target in ("generic", "google-ads")}
 
 
+def test_a_customer_is_erased_from_every_file(tmp_path: Path, exported: Callable[[Receiver], Export]) -> None:
+    location = write_snapshot(tmp_path, customers=customers(3), contacts=CONTACTS)
+    export(location, {}, Settings(audiences_files=", ".join(audiences.TARGETS)))
+    exported(Receiver())(location, audiences=["segment-3"])
+    assert audiences.erase(1, location)["segment-3_klaviyo.csv"] == 1
+    left = {path.name: path.read_text() for path in (tmp_path / "audiences").rglob("*.csv")}
+    assert "segment-3.csv" in left, "what was delivered, too"
+    assert not any("google-ads" in name for name in left)
+    for name, text in left.items():
+        assert "ann.lee" not in text.lower(), name
+        assert not any(value == "1" for row in read(text) for value in row.values()), name
+    assert "'=cmd|'/C calc'!A0" in left["segment-3_generic.csv"]
+    assert "''=cmd" not in left["segment-3_generic.csv"]
+    assert audiences.erase(1, location) == {}
+
+
 @pytest.mark.parametrize(
     ("values", "said"),
     [
