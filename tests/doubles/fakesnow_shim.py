@@ -22,8 +22,8 @@ import fakesnow.cursor as fs_cursor
 import fakesnow.info_schema as fs_info_schema
 import fakesnow.server as fs_server
 import fakesnow.transforms as fs_transforms
-import pyarrow as pa  # type: ignore[import-untyped]
-import pyarrow.compute as pc  # type: ignore[import-untyped]
+import pyarrow as pa
+import pyarrow.compute as pc
 import sqlglot
 from fakesnow.conn import FakeSnowflakeConnection
 from fakesnow.cursor import FakeSnowflakeCursor
