@@ -4,8 +4,8 @@ import io
 from collections.abc import Iterator
 
 import numpy as np
-import pyarrow as pa  # type: ignore[import-untyped]
-import pyarrow.compute as pc  # type: ignore[import-untyped]
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from standalone.sample_data.draws import Draw, Floats, Ints, permutation, stream_of
 from standalone.sample_data.products import make_catalogue
