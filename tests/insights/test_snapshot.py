@@ -14,6 +14,7 @@ from include.insights import snapshot
 from include.insights.snapshot import NoSnapshotError, SnapshotError, erase, latest, prune, snapshots, write
 from include.insights.tables import GATE_SCHEMA
 from include.settings import Settings, get_settings
+from include.storage import replace_file
 from include.warehouse.duckdb import DuckDBWarehouse
 from tests.object_store import ObjectStore, running_store
 
@@ -120,17 +121,16 @@ def test_an_interrupted_write_changes_nothing_for_readers(
 ) -> None:
     location = str(tmp_path)
     whole = write(warehouse, location)
-    put = snapshot.replace_file
 
     def stop_at_manifest(path: Path, content: bytes) -> None:
         if path.name == snapshot.MANIFEST:
             raise KeyboardInterrupt
-        put(path, content)
+        replace_file(path, content)
 
     monkeypatch.setattr(snapshot, "replace_file", stop_at_manifest)
     with pytest.raises(KeyboardInterrupt):
         write(warehouse, location)
-    monkeypatch.setattr(snapshot, "replace_file", put)
+    monkeypatch.setattr(snapshot, "replace_file", replace_file)
 
     assert latest(location).manifest == whole
     assert snapshots(location) == [whole.snapshot_id]
