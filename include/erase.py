@@ -1,7 +1,8 @@
 """Erase one customer wherever the product keeps personal data: `python -m include.erase --customer 12347`.
 
 Rows go from every table that has a customer's number (raw, facts, snapshots, seed), with the ledger's counts
-set right; from every version in the registry; and from CSV files below LOCAL_DIR. Messages of run results and
+set right; from every version in the registry and every
+snapshot of the insights; and from CSV files below LOCAL_DIR. Messages of run results and
 logs lose what names the number. Marts without it hold the customer in their sums until the next run of
 marketing_pipeline. It may be repeated; it ends with 1 where something is left to be done by hand.
 
@@ -79,11 +80,12 @@ def main(customer: Annotated[int, typer.Option(help="The customer's number.")]) 
 
 
 def erase(customer: int, settings: Settings) -> Iterator[Erased]:
-    """Erase the customer from registry, files and warehouse; yield what was found where.
+    """Erase the customer from registry, snapshots, files and warehouse; yield what was found where.
 
     Raises EraseError where a store does not take it; what came before is done, and a repetition is safe.
     """
     yield from _from_registry(customer)
+    yield from _from_insights(customer)
     yield from (one for one in _from_files(customer, settings) if one.count)
     if settings.warehouse == "duckdb":
         yield from _from_warehouse(customer, get_warehouse(settings))
@@ -99,6 +101,16 @@ def _from_registry(customer: int) -> list[Erased]:
     if done.returncode:
         raise EraseError(f"The registry was not cleared: {(done.stdout + done.stderr).strip()}")
     return [Erased(f"version {version}", 1) for version in done.stdout.split()]
+
+
+def _from_insights(customer: int) -> list[Erased]:
+    from include.insights import snapshot  # noqa: PLC0415 (Arrow takes half a second)
+
+    try:
+        found = snapshot.erase(customer)
+    except (snapshot.SnapshotError, OSError) as error:
+        raise EraseError(f"The snapshots of the insights were not cleared: {error}") from error
+    return [Erased(f"insights {name}", count) for name, count in found.items()]
 
 
 def _from_files(customer: int, settings: Settings) -> Iterator[Erased]:

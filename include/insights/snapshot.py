@@ -223,10 +223,10 @@ def prune(location: str, keep: int) -> list[str]:
     kept = {_pointed(root), *snapshots(location)[-keep:]}
     newest = max(kept)
     # What is newer than all of them is being written.
-    gone = [folder for folder in _folders(root) if folder.name not in kept and folder.name < newest]
-    for folder in gone:
-        _delete(folder)
-    return [folder.name for folder in gone]
+    gone = sorted(one.name for one in _folders(root) if one.name not in kept and one.name < newest)
+    for name in gone:
+        _delete(root / name)
+    return gone
 
 
 def erase(customer_id: int, location: str = "") -> dict[str, int]:

@@ -3,8 +3,10 @@
 import contextlib
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -12,11 +14,23 @@ from dbt.cli.main import dbtRunner
 
 from include.ingestion.datasets import DATASETS
 from include.ingestion.loader import ingest
+from include.insights.snapshot import latest, write
+from include.insights.tables import MARTS as MARTS_OF_INSIGHTS
 from include.settings import get_settings
+from include.warehouse.duckdb import DuckDBWarehouse
 from include.warehouse.snowflake import SnowflakeWarehouse
 from standalone.sample_data.generator import generate
 from tests.dbt.changes import CHANGES
-from tests.dbt.dbt_project import WITHOUT_TESTS, Outcome, Project, Rows, invoke, keep_some, make_project
+from tests.dbt.dbt_project import (
+    WITHOUT_TESTS,
+    Outcome,
+    Project,
+    Rows,
+    invoke,
+    keep_some,
+    make_project,
+    run_dbt,
+)
 from tests.dbt.test_facts import MARTS, OF_THE_BUILD, QUICKLY, RANGES, differing, run
 from tests.doubles.snowflake_double import start_double
 
@@ -77,6 +91,47 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProjectOnSnowflak
         assert built.success, built.output
         yield project
     get_settings.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def on_duckdb(shop: ProjectOnSnowflake, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The same files, built on DuckDB before the examples change them."""
+    made = make_project(tmp_path_factory.mktemp("the_same_on_duckdb"))
+    shutil.copytree(shop.folder, made.folder)
+    project = Project(made.tree, made.folder, made.warehouse)
+    project.ingest()
+    run_dbt(project, "build", *WITHOUT_TESTS, "--target", "duckdb")
+    return project
+
+
+def test_insights_are_those_of_duckdb(shop: ProjectOnSnowflake, on_duckdb: Project, tmp_path: Path) -> None:
+    """Through the snapshots that are written of both, so that these have the same types, too."""
+    snowflake, duckdb = str(tmp_path / "snowflake"), str(tmp_path / "duckdb")
+    write(SnowflakeWarehouse("transformer"), snowflake)
+    write(DuckDBWarehouse(on_duckdb.warehouse), duckdb)
+    one, other = latest(snowflake), latest(duckdb)
+
+    assert one.tables == other.tables
+    assert set(MARTS_OF_INSIGHTS) < one.tables
+    for name in sorted(one.tables - {"node_health", "freshness"}):
+        found, expected = one.table(name), other.table(name)
+        assert found.columns == expected.columns, name
+        assert found.types == expected.types, name
+        assert [rounded(row) for row in found.order("all").fetchall()] == [
+            rounded(row) for row in expected.order("all").fetchall()
+        ], name
+
+
+def rounded(row: tuple[object, ...]) -> tuple[object, ...]:
+    """The order of a floating-point sum is nobody's contract."""
+    return tuple(round(value, 9) if isinstance(value, float) else value for value in row)
+
+
+def test_insights_pass_their_tests(shop: ProjectOnSnowflake) -> None:
+    tested = shop.dbt("test", "--select", "tag:insights,test_type:singular", "tag:insights,test_type:unit")
+
+    assert len(tested.states) > 15
+    assert tested.success, tested.output
 
 
 @pytest.mark.timeout(600)

@@ -86,21 +86,6 @@ OTHER_TABLES = {
     "analytics.fct_orders": "order_id",
     "analytics.fct_marketing_performance_daily": "date_day",
     "analytics.fct_marketing_performance_monthly": "month_start",
-    "analytics.fct_basket_affinity": "1",
-    "analytics.fct_category_monthly": "1",
-    "analytics.fct_cohort_retention": "1",
-    "analytics.fct_coupon_effect": "1",
-    "analytics.fct_customer_concentration": "1",
-    "analytics.fct_customer_value": "1",
-    "analytics.fct_delivery_burden": "1",
-    "analytics.fct_insights_daily": "1",
-    "analytics.fct_location_performance": "1",
-    "analytics.fct_marketing_efficiency": "1",
-    "analytics.fct_new_vs_returning": "1",
-    "analytics.fct_product_abc": "1",
-    "analytics.fct_purchase_occasions": "1",
-    "analytics.fct_rfm_history": "1",
-    "analytics.fct_seasonality": "1",
 }
 VERSIONS = """
     select location, dbt_valid_to is null, dbt_is_deleted

@@ -9,7 +9,11 @@ features as (
 
 occasions as (
 
-    select * from {{ ref('fct_purchase_occasions') }}
+    select
+        *,
+        cast(days_since_previous as double precision) as gap_days  -- a median of whole numbers would be rounded
+
+    from {{ ref('fct_purchase_occasions') }}
 
 ),
 
@@ -35,10 +39,7 @@ rhythms as (
 
     select
         occasions.customer_id,
-        -- Of decimals a percentile would be truncated.
-        percentile_cont(0.5) within group (
-            order by cast(occasions.days_since_previous as double precision)
-        ) as median_gap_days,
+        median(occasions.gap_days) as median_gap_days,
         sum(
             case
                 when {{ dbt.datediff('occasions.occasion_date', 'as_of.as_of_date', 'day') }} < 365

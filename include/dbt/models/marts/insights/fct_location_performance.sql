@@ -40,21 +40,29 @@ valued as (
 
 ),
 
+-- In floating point: of decimals a median would be truncated.
+known as (
+
+    select
+        *,
+        case
+            when customer_id != {{ unknown_customer_id() }} then cast(net_sales_amount as double precision)
+        end as known_net_sales
+
+    from valued
+
+),
+
 summed as (
 
     select
         location,
         count(case when customer_id != {{ unknown_customer_id() }} then 1 end) as customer_count,
         sum(net_sales_amount) as net_sales_amount,
-        -- Of decimals a percentile would be truncated.
-        percentile_cont(0.5) within group (
-            order by case
-                when customer_id != {{ unknown_customer_id() }} then cast(net_sales_amount as double precision)
-            end
-        ) as median_net_sales,
+        median(known_net_sales) as median_net_sales,
         sum(order_count) as order_count
 
-    from valued
+    from known
 
     group by location
 
