@@ -104,12 +104,12 @@ def _from_registry(customer: int) -> list[Erased]:
 
 
 def _from_insights(customer: int) -> list[Erased]:
-    from include.insights import snapshot  # noqa: PLC0415 (Arrow takes half a second)
+    from include.insights import audiences, snapshot  # noqa: PLC0415 (Arrow takes half a second)
 
     try:
-        found = snapshot.erase(customer)
+        found = {**snapshot.erase(customer), **audiences.erase(customer)}
     except (snapshot.SnapshotError, OSError) as error:
-        raise EraseError(f"The snapshots of the insights were not cleared: {error}") from error
+        raise EraseError(f"Snapshots and audiences were not cleared: {error}") from error
     return [Erased(f"insights {name}", count) for name, count in found.items()]
 
 

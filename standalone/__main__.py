@@ -113,6 +113,9 @@ def demo(data_dir: DataDir = "", scale: Scale = 1, replace: Replace = False) -> 
     """Run the whole product once, print a summary, leave nothing running."""
     settings = _with_source(get_settings(), data_dir, scale, replace)
     console.print(render(run_demo(settings, console)))
+    from include.insights.report import place_of  # noqa: PLC0415 (Airflow takes seconds)
+
+    console.print(f"Report: {place_of(settings.insights_location)}")
 
 
 @app.command()

@@ -41,12 +41,15 @@ def write_report(
     """
     context = context_of(location, asked or {}, settings or get_settings())
     text = render(context)
-    place = open_folder(
-        to or f"{(location or str(get_settings().local_dir / 'insights')).rstrip('/')}/{FILE}"
-    )
+    place = open_folder(to or place_of(location))
     place.parent.mkdir(parents=True, exist_ok=True)
     replace_file(place, text.encode())
     return str(place)
+
+
+def place_of(location: str) -> str:
+    """Return where a location's report is written by default."""
+    return f"{(location or str(get_settings().local_dir / 'insights')).rstrip('/')}/{FILE}"
 
 
 def context_of(location: str, asked: Mapping[str, str], settings: Settings) -> Context:

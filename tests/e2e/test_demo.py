@@ -133,6 +133,9 @@ def test_a_second_demo_prints_the_same_numbers_and_leaves_nothing_running(
     assert shown(first.stdout, "Dead letters") == 0
     assert re.search(r"^Newest price of bitcoin \(simulated, USD\) +[\d,]+\.\d\d at ", first.stdout, re.M)
     assert left_behind(local_dir) == []
+    report = Path(second.stdout.rstrip().splitlines()[-1].removeprefix("Report: "))
+    assert report.is_relative_to(local_dir)
+    assert report.read_text(encoding="utf-8").count('<article class="block"') > 20
     assert_the_readme_shows(first.stdout)
 
 
