@@ -39,7 +39,11 @@ ROWS_A_GROUP = 122_880  # DuckDB reads row groups in parallel
 # In this order: the last one fixes the others.
 CLOSED = ("autoload_known_extensions = false", "enable_external_access = false", "lock_configuration = true")
 
-_RELATIONS = "select lower(table_schema) || '.' || lower(table_name) from information_schema.tables"
+_RELATIONS = """
+select lower(table_schema) || '.' || lower(table_name) from information_schema.tables
+union
+select lower(table_schema) || '.' || lower(table_name) from information_schema.views
+"""
 _DAYS = "select min(order_date), max(order_date) from analytics.fct_orders"
 _AS_OF = "select max(as_of_date) from staging.int_customer_features"
 
@@ -351,7 +355,7 @@ def _delete(folder: Path) -> None:
         (folder / MANIFEST).unlink()
     for file in list(folder.iterdir()):
         file.unlink()
-    with suppress(FileNotFoundError):  # a store has no empty folders
+    if on_this_machine(folder):  # a store has no empty folders
         folder.rmdir()
 
 
