@@ -116,7 +116,8 @@ def test_insights_are_those_of_duckdb(shop: ProjectOnSnowflake, on_duckdb: Proje
     for name in sorted(one.tables - {"node_health", "freshness"}):
         found, expected = one.table(name), other.table(name)
         assert found.columns == expected.columns, name
-        assert found.types == expected.types, name
+        if one.manifest.tables[name].rows:  # of an empty result the double does not know the types
+            assert found.types == expected.types, name
         assert [rounded(row) for row in found.order("all").fetchall()] == [
             rounded(row) for row in expected.order("all").fetchall()
         ], name
