@@ -306,7 +306,7 @@ def test_new_sales_retrain_the_segments(stack: Stack, api: AirflowApi) -> None:
     assert run_id.startswith("asset_triggered")
     assert ended(api, run_id, RETRAINING) == "success"
     for task, found in states(api, run_id, RETRAINING).items():
-        assert found == {"success"}, task
+        assert found == ({"skipped"} if task == "ask" else {"success"}), task
     marketed = segments(stack)
     assert len(marketed) == 5
     [(customers,)] = query(stack, "select count(distinct customer_id) from analytics.fct_orders")
@@ -355,7 +355,7 @@ def test_a_dry_run_changes_no_shared_table(stack: Stack, api: AirflowApi) -> Non
     before = [query(stack, sql) for sql in shared]
     day = (before[0][0][0] - timedelta(days=60)).isoformat()
     run_id = api.trigger(RETRAINING, {"dry_run": True, "as_of_date": day}).run_id
-    assert ended(api, run_id, RETRAINING) == "success"
+    assert ended(api, run_id, RETRAINING) == "success", states(api, run_id, RETRAINING)
     assert [query(stack, sql) for sql in shared] == before
     registry = open_registry(str(stack.settings.local_dir / "segments"))
     newest = registry.versions()[-1]
