@@ -183,7 +183,11 @@ class Stack:
             if task.state == "failed":
                 path = f"{task.task_id}/logs/{task.try_number}"
                 found = self.api._call("GET", f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{path}")
-                lines = [str(line.get("event", line)) for line in found["content"]]
+                lines = [
+                    f"{line['event']} {line.get('error_detail', '')}"
+                    for line in found["content"]
+                    if "event" in line
+                ]
                 yield "\n".join([f"{task.label}, try {task.try_number}:", *lines[-LOG_LINES:]])
 
     @staticmethod
