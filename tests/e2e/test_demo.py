@@ -148,6 +148,7 @@ def assert_the_readme_shows(output: str) -> None:
     assert len(shown) > 5
     names = ("Segments", "Big", "At-Risk", "Occasional", "Champions", "Loyal")
     assert {line for line in shown if not line.startswith(names)} <= printed
+    assert re.findall(r"^Tests: .*$", excerpt, re.M) == re.findall(r"^Tests: .*$", output, re.M)
     labels = {re.split(r"  +", line)[0] for line in output.splitlines()}
     assert {re.split(r"  +", line)[0] for line in excerpt.splitlines()[:-1]} - labels == {"…"}
 
