@@ -101,7 +101,7 @@ def stopped_afterwards(stack: Stack) -> Iterator[list[float]]:
 
 
 def stages_of(tasks: list[TaskState]) -> tuple[Stage, ...]:
-    """Return each top-level group (or task) that ran, with the time from first start to last end, in order."""
+    """Return each top-level group (or task) that ran, with its time from first start to last end, ordered."""
     spans: dict[str, tuple[datetime, datetime]] = {}
     for task in tasks:
         if task.start and task.end and task.state != "skipped":
