@@ -58,7 +58,7 @@ def segment_retraining() -> None:
 
     @task(pool="warehouse", max_active_tis_per_dag=1)
     def reseed() -> None:
-        resolve_name("ml.retraining:reseed")()
+        resolve_name("ml.reseed:reseed")()
 
     @task.short_circuit(trigger_rule="all_done_min_one_success", ignore_downstream_trigger_rules=False)
     def score(**context: Any) -> Any:

@@ -283,9 +283,12 @@ class Registry:
         The manifest's checksums follow. Raises RegistryError where such a file or a manifest is damaged: who
         is in there cannot be told.
         """
+        self._expect_undamaged()
+        return [one.version for one in self.versions() if self._erase(one, customer_id)]
+
+    def _expect_undamaged(self) -> None:
         if damaged := self.damaged():
             raise RegistryError(" ".join(damaged))
-        return [one.version for one in self.versions() if self._erase(one, customer_id)]
 
     def _erase(self, manifest: Version, customer_id: int) -> bool:
         kept = {
@@ -310,7 +313,11 @@ class Registry:
         return "".join(kept) if len(kept) < len(lines) else None
 
     def prune(self, before: datetime) -> list[str]:
-        """Delete the versions made before a time, but the one in use and the one before it; return them."""
+        """Delete the versions made before a time, but the one in use and the one before it; return them.
+
+        Raises RegistryError where a manifest is damaged: its age cannot be told.
+        """
+        self._expect_undamaged()
         gone = []
         for one in self.versions():
             current = self.current()  # read anew for each: another may have been promoted meanwhile

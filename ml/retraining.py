@@ -9,7 +9,6 @@ from typing import Any
 from airflow.sdk import get_current_context
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
-import ml.reseed
 from include.alert_kind import AlertKind
 from include.warehouse import Warehouse, get_warehouse
 from ml.drift import RefitSettings, drift
@@ -87,16 +86,13 @@ def gate(version: str, ask: bool = False) -> str | None:
     """
     registry = open_registry()
     manifest = registry.get(version)
-    if manifest.dry_run:
-        _refuse_rejected(manifest, registry)
-        return None
     if manifest.decision == "rejected" and ask:
         get_current_context()["ti"].xcom_push(key="findings", value=_as_list(version, manifest.findings))
         return "ask"
     _refuse_rejected(manifest, registry)
     for finding in manifest.findings:
         log.warning("Overridden: %s", finding)
-    return "register"
+    return None if manifest.dry_run else "register"
 
 
 def _refuse_rejected(manifest: Version, registry: Registry) -> None:
@@ -130,11 +126,6 @@ def register(version: str, answer: Mapping[str, Any] | None = None) -> None:
 
 def _name_of(user: Any) -> str:
     return str(user.get("name") or user.get("id")) if isinstance(user, Mapping) else str(user or "unknown")
-
-
-def reseed() -> None:
-    """Load the current version into the warehouse."""
-    ml.reseed.reseed()
 
 
 def look_ahead(params: Mapping[str, Any]) -> None:

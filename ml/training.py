@@ -114,14 +114,9 @@ def _before(registry: Registry, now: datetime) -> Before | None:
     current = registry.current()
     if current is None:
         return None
-    long_ago = next(
-        (
-            one
-            for one in current.earlier
-            if datetime.fromisoformat(registry.get(one).created_at) <= now - LONG_AGO
-        ),
-        None,
-    )
+    # Without those that have expired, or whose manifest is damaged.
+    made = {one.version: datetime.fromisoformat(one.created_at) for one in registry.versions()}
+    long_ago = next((one for one in current.earlier if made.get(one, now) <= now - LONG_AGO), None)
     return Before(
         registry.model(current.version),
         registry.segment_ids(current.version),

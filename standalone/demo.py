@@ -104,10 +104,10 @@ def stopped_afterwards(stack: Stack) -> Iterator[list[float]]:
 
 
 def stages_of(tasks: list[TaskState]) -> tuple[Stage, ...]:
-    """Return each top-level task group (or task) with its time from first start to last end, in order."""
+    """Return each top-level group (or task) that ran, with its time from first start to last end, ordered."""
     spans: dict[str, tuple[datetime, datetime]] = {}
     for task in tasks:
-        if task.start and task.end:
+        if task.start and task.end and task.state != "skipped":
             first, last = spans.get(task.stage, (task.start, task.end))
             spans[task.stage] = min(first, task.start), max(last, task.end)
     ordered = sorted(spans.items(), key=lambda item: item[1])

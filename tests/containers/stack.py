@@ -3,7 +3,7 @@
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,6 +19,7 @@ from tests.machine import free_port
 
 TAG = "containers-test"
 WORKERS = f"marketing-insight-pipeline/workers:{TAG}"
+LOG_LINES = 60
 PATIENCE_SECONDS = 900  # a machine may be busy; only a test that fails waits for so long
 INSIDE = Path(__file__).with_name("inside.py").read_text(encoding="utf-8")
 QUERY = """
@@ -167,14 +168,27 @@ class Stack:
         return self.api.trigger(dag_id).run_id
 
     def wait_for_run(self, dag_id: str, run_id: str) -> None:
-        """Return when the run has succeeded; fails with its tasks' states."""
+        """Return when the run has succeeded; fails with the last lines of the failed tasks' logs."""
 
         def ended() -> RunState | None:
             run = self.asked(lambda: self.api.run(dag_id, run_id))
             return run if run and run.state not in UNFINISHED_RUNS else None
 
         run = self.wait_until(ended, f"{run_id} of {dag_id} to end")
-        assert run.state == "success", (self.api.tasks(dag_id, run_id), self.logs())
+        assert run.state == "success", "\n\n".join(self.failures(dag_id, run_id))
+
+    def failures(self, dag_id: str, run_id: str) -> Iterator[str]:
+        """Yield each failed task with the last lines of its log; what only waited for it is left out."""
+        for task in self.api.tasks(dag_id, run_id):
+            if task.state == "failed":
+                path = f"{task.task_id}/logs/{task.try_number}"
+                found = self.api._call("GET", f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{path}")
+                lines = [
+                    f"{line['event']} {line.get('error_detail', '')}"
+                    for line in found["content"]
+                    if "event" in line
+                ]
+                yield "\n".join([f"{task.label}, try {task.try_number}:", *lines[-LOG_LINES:]])
 
     @staticmethod
     def asked(question: Callable[[], Found]) -> Found | None:

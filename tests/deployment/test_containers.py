@@ -28,6 +28,7 @@ from pydantic_settings import BaseSettings
 
 from include.container_secrets import EXECUTOR, OF_SCALE, SECRETS, WAREHOUSE, filled_in
 from include.settings import Settings
+from ml.drift import RefitSettings
 from ml.gate import GateSettings
 from standalone import manifest, stack
 from standalone.environment import ADMIN_USER
@@ -231,6 +232,7 @@ def test_compose_passes_every_setting_of_the_product(services: dict[str, Any]) -
         ("consumer", MonitoringSettings),
         ("scheduler", KafkaSettings),  # its tasks look at the lag
         ("scheduler", GateSettings),
+        ("scheduler", RefitSettings),
     ],
 )
 def test_compose_passes_every_setting_of_the_workers(

@@ -297,7 +297,7 @@ def test_new_sales_retrain_the_segments(stack: Stack, api: AirflowApi) -> None:
     assert run_id.startswith("asset_triggered")
     assert ended(api, run_id, RETRAINING) == "success"
     for task, found in states(api, run_id, RETRAINING).items():
-        assert found == {"success"}, task
+        assert found == ({"skipped"} if task == "ask" else {"success"}), task
     marketed = segments(stack)
     assert len(marketed) == 5
     [(customers,)] = query(stack, "select count(distinct customer_id) from analytics.fct_orders")
@@ -445,8 +445,10 @@ def test_a_dry_run_changes_no_shared_table(stack: Stack, api: AirflowApi) -> Non
     )
     before = [query(stack, sql) for sql in shared]
     day = (before[0][0][0] - timedelta(days=60)).isoformat()
-    run_id = api.trigger(RETRAINING, {"dry_run": True, "as_of_date": day}).run_id
-    assert ended(api, run_id, RETRAINING) == "success"
+    run_id = api.trigger(
+        RETRAINING, {"dry_run": True, "as_of_date": day, "override": ["disagreement"]}
+    ).run_id
+    assert ended(api, run_id, RETRAINING) == "success", states(api, run_id, RETRAINING)
     assert [query(stack, sql) for sql in shared] == before
     registry = open_registry(str(stack.settings.local_dir / "segments"))
     newest = registry.versions()[-1]
@@ -463,12 +465,23 @@ def test_a_person_says_yes_to_what_the_gate_rejects(stack: Stack, api: AirflowAp
     before = registry.current()
     assert before is not None
     run_id = api.trigger(RETRAINING, {"k": 2, "ask": True}).run_id
+    waiting = {"awaiting_input"}
+    wait_until(lambda: states(api, run_id, RETRAINING)["ask"] == waiting, "the question")
     asked = f"/dags/{RETRAINING}/dagRuns/{run_id}/taskInstances/ask/-1/hitlDetails"
-    question = wait_until(lambda: api._find(asked), "the question")
-    assert "puts elsewhere by the same features is" in question["body"]
+    assert "puts elsewhere by the same features is" in api._call("GET", asked)["body"]
     assert registry.current() == before, "nothing changes before the answer"
-    api._call("PATCH", asked, json={"chosen_options": ["Approve"]})
-    assert ended(api, run_id, RETRAINING) == "success"
+
+    def answered() -> bool:
+        # Airflow asks again if the answer comes while the task's process is still ending.
+        if (
+            states(api, run_id, RETRAINING)["ask"] == waiting
+            and not api._call("GET", asked)["response_received"]
+        ):
+            api._call("PATCH", asked, json={"chosen_options": ["Approve"]})
+        return api.run(RETRAINING, run_id).state in ("success", "failed")
+
+    wait_until(answered, "the end of the run that waited for a person")
+    assert api.run(RETRAINING, run_id).state == "success", states(api, run_id, RETRAINING)
     after = registry.current()
     assert after is not None
     assert after.earlier[0] == before.version

@@ -201,6 +201,13 @@ def test_a_model_is_compared_with_that_of_90_days_ago_too(
     assert current(registry) == in_use.version
 
 
+def test_versions_that_have_expired_stop_no_training(features: CustomerFeatures, registry: Registry) -> None:
+    oldest, *_ = (train(features, registry, override=CHECKS).version.version for _ in range(3))
+    assert registry.prune(datetime.now(UTC)) == [oldest]
+
+    assert train(features, registry).promoted
+
+
 def test_customers_that_cannot_be_segmented_write_nothing(registry: Registry) -> None:
     few = check_features(made_up_customers(20), "few")
 

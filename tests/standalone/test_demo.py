@@ -126,6 +126,7 @@ def test_a_task_group_is_one_stage_from_first_start_to_last_end() -> None:
         task("dbt.a", start=6, end=9),
     ]
 
+    tasks.append(task("ask", "skipped", 15, 15))
     assert stages_of(tasks) == (Stage("ingest", 4.0), Stage("dbt", 14.0))
 
 

@@ -1,3 +1,10 @@
+{% set key = [
+    'migrations.model_version',
+    'migrations.migrated_at',
+    "coalesce(migrations.from_segment_name, 'none')",
+    'migrations.to_segment_id',
+] -%}
+
 with
 
 versions as (
@@ -90,13 +97,10 @@ customers_then as (
 )
 
 select
-    {{ surrogate_key([
-        'migrations.model_version',
-        'migrations.migrated_at',
-        "coalesce(migrations.from_segment_name, 'none')",
-        'migrations.to_segment_id',
-        'migrations.move_cause',
-    ]) }} as segment_migration_id,
+    case
+        when migrations.move_cause = 'model' then {{ surrogate_key(key + ['migrations.move_cause']) }}
+        else {{ surrogate_key(key) }}
+    end as segment_migration_id,
     migrations.model_version,
     cast(migrations.migrated_at as timestamp with time zone) as migrated_at,
     migrations.move_cause,
