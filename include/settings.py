@@ -152,6 +152,10 @@ class Settings(BaseSettings):
         False,
         description="Alerts that go out also say why, without quoted text, addresses, paths and numbers.",
     )
+    alert_include_insights: bool = Field(
+        False,
+        description="Alerts that go out also lead to the Insights page, where it says what can be trusted.",
+    )
 
     insights_currency: str = Field(
         "",

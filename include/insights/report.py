@@ -11,7 +11,6 @@ from datetime import date, timedelta
 from typing import Annotated, Any
 
 import typer
-from airflow.sdk.configuration import conf
 from jinja2 import Environment
 from markupsafe import Markup
 
@@ -20,6 +19,7 @@ from include.insights.page import aggregates, made
 from include.insights.period import CUSTOM, DEFAULT, PeriodError, period_of
 from include.insights.snapshot import Snapshot, SnapshotError, latest
 from include.insights.web import static, templates
+from include.orchestration.ui import address_of
 from include.settings import Settings, get_settings
 from include.storage import open_folder, replace_file
 
@@ -94,8 +94,7 @@ def _hash(text: str) -> str:
 
 def link_to(context: Context) -> str:
     """Return the address of the page with the period, in a tab of its own."""
-    base = conf.get("api", "base_url", fallback="http://localhost:8080").rstrip("/")
-    return f"{base}/insights/?{context.period.query()}"
+    return address_of(f"insights/?{context.period.query()}")
 
 
 def mail_body(context: Context) -> str:

@@ -18,16 +18,17 @@ from urllib.parse import quote
 
 import requests
 from airflow.sdk import BaseNotifier
-from airflow.sdk.configuration import conf
 from airflow.sdk.log import redact  # type: ignore[attr-defined]
 from tenacity import retry, retry_if_exception, stop_after_attempt, wait_exponential
 
 from include.alert_kind import AlertKind
+from include.orchestration.ui import address_of
 from include.settings import Settings, get_settings
 
 log = logging.getLogger(__name__)
 
 FAILURE = "failure"  # XCom of a failed task: what its alert says
+TRUST = "insights/#section-trust"  # the part of the page that an alert leads to
 LONGEST_REASON = 600  # characters
 # Airflow stops a callback together with the DAG file that it belongs to, after 50 s.
 TIMEOUT_SECONDS = 5
@@ -41,7 +42,8 @@ class Alert:
     """What people and programs are told; as JSON, the payload of the webhook.
 
     `kind` holds one AlertKind, or several with commas. `task_id` is the task that failed first, None where
-    none did; `url` leads to its log, else to the run. `reason` is None where it may not leave.
+    none did; `url` leads to its log, else to the run. `reason` is None where it may not leave, `insights_url`
+    (the page, where it says what can be trusted) unless the settings ask for it.
     """
 
     kind: str
@@ -51,6 +53,7 @@ class Alert:
     reason: str | None
     url: str
     failed_tasks: int = 0
+    insights_url: str | None = None
 
     @property
     def subject(self) -> str:
@@ -63,7 +66,8 @@ class Alert:
         task = f", task {self.task_id}" if self.task_id else ""
         reason = f" {self.reason}" if self.reason else ""
         others = f" Failed tasks: {self.failed_tasks}." if self.failed_tasks > 1 else ""
-        return f"{self.subject}, run {self.run_id}{task}:{reason}{others} {self.url}"
+        insights = f" Insights: {self.insights_url}" if self.insights_url else ""
+        return f"{self.subject}, run {self.run_id}{task}:{reason}{others} {self.url}{insights}"
 
 
 class AlertNotifier(BaseNotifier):
@@ -159,8 +163,7 @@ def _noted(dag: Any, run_id: str, labels: list[str]) -> Iterator[dict[str, Any]]
 
 
 def _run_url(dag_id: str, run_id: str) -> str:
-    base = conf.get("api", "base_url", fallback="http://localhost:8080").rstrip("/")
-    return f"{base}/dags/{dag_id}/runs/{quote(run_id)}"
+    return address_of(f"dags/{dag_id}/runs/{quote(run_id)}")
 
 
 def send(alert: Alert, settings: Settings | None = None) -> list[str]:
@@ -170,7 +173,11 @@ def send(alert: Alert, settings: Settings | None = None) -> list[str]:
     """
     log.error("%s", alert.text)
     settings = settings or get_settings()
-    outgoing = replace(alert, reason=_without_values(alert.reason) if settings.alert_include_reason else None)
+    outgoing = replace(
+        alert,
+        reason=_without_values(alert.reason) if settings.alert_include_reason else None,
+        insights_url=address_of(TRUST) if settings.alert_include_insights else None,
+    )
     failed = []
     for name, deliver in _channels(settings):
         try:

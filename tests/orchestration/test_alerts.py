@@ -225,6 +225,7 @@ def test_every_channel_of_the_settings_gets_the_alert(
         "reason": "Too much waits <here>.",
         "url": "http://ui/log",
         "failed_tasks": 1,
+        "insights_url": None,
         "text": ALERT.text,
     }
     assert to_slack == [{"text": ALERT.text.replace("<here>", "&lt;here&gt;")}], "a link to Slack otherwise"
@@ -235,6 +236,16 @@ def test_every_channel_of_the_settings_gets_the_alert(
     assert body is not None
     assert "Too much waits &lt;here&gt;. http://ui/log" in body.get_content()
     assert ALERT.text in caplog.text
+
+
+def test_an_alert_leads_to_the_insights_where_the_settings_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://shop.org/airflow/")
+    with web_hook() as (url, posted):
+        send(ALERT, Settings(alert_webhook_url=url, alert_include_insights=True))
+    assert posted[0]["insights_url"] == "https://shop.org/airflow/insights/#section-trust"
+    assert posted[0]["text"].endswith(
+        "http://ui/log Insights: https://shop.org/airflow/insights/#section-trust"
+    )
 
 
 def test_a_hook_that_is_busy_is_asked_again() -> None:
