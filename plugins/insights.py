@@ -42,5 +42,5 @@ class InsightsPlugin(AirflowPlugin):
             "icon_dark_mode": "insights/static/icon-dark.svg",
             "nav_top_level": True,
         },
-        {"name": "Insights in a tab", "href": "insights/", "destination": "nav"},
+        {"name": "Insights in a tab", "href": "insights/", "destination": "nav", "category": "browse"},
     ]
