@@ -7,7 +7,6 @@ PYTHON ?= python3
 VENV := $(CURDIR)/.local/venv
 BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
-MANIFEST := include/dbt/target/manifest.json
 DATA_DIR ?=
 REPLACE ?= 0
 SCALE ?= 1

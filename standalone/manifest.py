@@ -5,6 +5,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+from include.orchestration.dbt_manifest import MANIFEST, write_cosmos_manifest
 from include.settings import DBT_PROJECT_DIR, Settings
 from ml.seed import ensure_seed
 from standalone.environment import VENV_BIN, airflow_environment
@@ -39,12 +40,13 @@ def refresh_manifest(settings: Settings, project: Path = DBT_PROJECT_DIR) -> boo
     )
     if result.returncode != 0:
         raise ManifestError(f"dbt parse failed in {project}:\n{result.stdout}{result.stderr}".rstrip())
+    write_cosmos_manifest(project)
     return True
 
 
 def is_current(project: Path, warehouse: str) -> bool:
     """Return whether the manifest is newer than every project file and made for this warehouse."""
-    manifest = project / "target" / "manifest.json"
+    manifest = project / "target" / MANIFEST.name
     if not manifest.exists():
         return False
     made_at = manifest.stat().st_mtime

@@ -16,12 +16,12 @@ from include.orchestration.cosmos_watcher import (
     start_producer_first,
 )
 from include.orchestration.dbt_errors import raise_what_failed
+from include.orchestration.dbt_manifest import MANIFEST
 from include.orchestration.dbt_profile import dbt_profile
 from include.orchestration.parameters import check_parameters
 from include.settings import DBT_PROJECT_DIR, get_settings
 
 OF_OTHER_DAGS = ["tag:segments", "tag:streaming", "tag:insights"]  # what marketing_pipeline leaves to them
-MANIFEST = DBT_PROJECT_DIR / "target" / "manifest.json"
 
 # For models that only need to know the day that recency counts from.
 AS_OF_VARS = {"as_of_date": "{{ params.as_of_date or '' }}"}

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from include.orchestration.dbt_manifest import MANIFEST, write_cosmos_manifest
+from include.settings import DBT_PROJECT_DIR
 from standalone.manifest import is_current
 
 
@@ -17,7 +19,7 @@ def project(tmp_path: Path) -> Path:
         (tmp_path / name).touch()
     for path in tmp_path.rglob("*"):
         os.utime(path, (1_000, 1_000))
-    manifest = tmp_path / "target" / "manifest.json"
+    manifest = tmp_path / "target" / MANIFEST.name
     manifest.parent.mkdir()
     manifest.write_text(json.dumps({"metadata": {"adapter_type": "duckdb"}}))
     os.utime(manifest, (2_000, 2_000))
@@ -47,6 +49,23 @@ def test_another_warehouse_makes_it_stale(project: Path) -> None:
 
 
 def test_no_manifest_is_stale(project: Path) -> None:
-    (project / "target" / "manifest.json").unlink()
+    (project / "target" / MANIFEST.name).unlink()
 
     assert not is_current(project, "duckdb")
+
+
+def test_the_dags_read_what_cosmos_needs_and_no_sql(tmp_path: Path) -> None:
+    """Of the project as it is: each node that may be a task, a test of one or a source, with what selects it."""
+    whole = json.loads((DBT_PROJECT_DIR / "target" / "manifest.json").read_text(encoding="utf-8"))
+    (tmp_path / "target").mkdir()
+    (tmp_path / "target" / "manifest.json").write_text(json.dumps(whole), encoding="utf-8")
+
+    read = json.loads(write_cosmos_manifest(tmp_path).read_text(encoding="utf-8"))
+
+    tasks = {name for name, node in whole["nodes"].items() if node["resource_type"] != "operation"}
+    assert read["nodes"].keys() == tasks
+    assert read["sources"].keys() == whole["sources"].keys()
+    for name, node in read["nodes"].items():
+        assert node["tags"] == whole["nodes"][name]["tags"]
+        assert node["depends_on"] == whole["nodes"][name]["depends_on"]
+        assert "raw_code" not in node
