@@ -1,7 +1,7 @@
 """
 ### Marketing pipeline
 
-Every night the shop's five files become a tested star schema.
+Every night the shop's files become a tested star schema.
 
 1. **ingest**: each file goes into its all-text raw table once; a corrected file replaces its own rows.
 2. **quality_gate**: the raw tables must be complete before anything is built from them.

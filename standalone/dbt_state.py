@@ -14,7 +14,7 @@ from typing import NamedTuple
 import duckdb
 
 from include.ingestion.datasets import DATASETS
-from include.ingestion.loader import ingest
+from include.ingestion.loader import create_tables, ingest
 from include.settings import DBT_PROJECT_DIR, Settings
 from include.warehouse.duckdb import DuckDBWarehouse
 from standalone.environment import VENV_BIN, airflow_environment, sample_data_dir
@@ -85,6 +85,9 @@ def build_changes(settings: Settings, state: Path, project: Path = DBT_PROJECT_D
     copy = settings.local_dir / "slim"
     copy.mkdir(parents=True, exist_ok=True)
     shutil.copy(state / WAREHOUSE, copy / WAREHOUSE)
+    with DuckDBWarehouse(copy / WAREHOUSE).session() as session:
+        for dataset in DATASETS.values():  # which the state's branch may not know
+            create_tables(session, dataset)
     select = ["--select", "state:modified+", "--defer", "--state", str(state.resolve())]
     _dbt(settings, project, ["build", *select], copy)
     _print_money(state / WAREHOUSE, copy / WAREHOUSE)

@@ -1,4 +1,4 @@
-"""What the shop delivers: the five data sets, their columns and the names their files go by."""
+"""What the shop delivers: the data sets, their columns and the names their files go by."""
 
 import re
 from collections.abc import Iterable
@@ -6,18 +6,22 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import PurePosixPath
 
+CONTACTS = frozenset({"email", "phone"})  # columns that are no numbers, and that no message may quote
+
 
 @dataclass(frozen=True)
 class Dataset:
     """One data set: `name` is its raw table, `columns` must all be in each of its files, `optional` may be.
 
-    `aliases` are the names its files go by, the usual one first.
+    `aliases` are the names its files go by, the usual one first. Without a file of one that is not `needed`
+    its raw table is empty.
     """
 
     name: str
     columns: tuple[str, ...]
     aliases: tuple[str, ...]
     optional: tuple[str, ...] = ()
+    needed: bool = True
 
     @property
     def all_columns(self) -> tuple[str, ...]:
@@ -88,6 +92,12 @@ DATASETS: dict[str, Dataset] = {
             ("product_category", "gst"),
             ("Tax_amount", "Tax", "GST"),
             optional=("year", "valid_from"),
+        ),
+        Dataset(
+            "customer_contacts",
+            ("customer_id", "email", "phone", "consent"),
+            ("Customer_Contacts", "Customer_Contact"),
+            needed=False,
         ),
     )
 }

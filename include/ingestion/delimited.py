@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from include.ingestion.datasets import Dataset
+from include.ingestion.datasets import CONTACTS, Dataset
 from include.ingestion.errors import IngestionError
 from include.warehouse import CsvFile
 
@@ -161,7 +161,7 @@ def with_points_in_numbers(rows: Iterable[Row], table: CsvFile, name: str, delim
         for column, cell in zip(table.columns, row.cells, strict=False):
             text = cell.strip()
             is_risky = DECIMAL_COMMA.fullmatch(text) or (delimiter == ";" and THOUSANDS_POINT.fullmatch(text))
-            if is_risky and column in table.select:
+            if is_risky and column in table.select and column not in CONTACTS:
                 raise IngestionError(
                     f"{name} is separated by {DELIMITERS[delimiter]}; {row.place} has {text!r} as {column}:"
                     " write numbers with a decimal point and nothing between thousands."

@@ -21,7 +21,7 @@ from tempfile import TemporaryDirectory
 from airflow.sdk import ObjectStoragePath
 from openpyxl.utils import get_column_letter
 
-from include.ingestion.datasets import Dataset, squeezed
+from include.ingestion.datasets import CONTACTS, Dataset, squeezed
 from include.ingestion.delimited import (
     Row,
     as_utf8,
@@ -189,7 +189,9 @@ def _columns(header: Sequence[str], name: str, dataset: Dataset) -> tuple[tuple[
     )
     missing = [column for column in dataset.columns if column not in columns]
     if missing:
-        raise IngestionError(f"{name} lacks the column(s) {', '.join(missing)}; it has {', '.join(columns)}.")
+        is_data = CONTACTS & {*dataset.columns} and re.search(r"[@\d]", "".join(header))
+        found = "its first row looks like data" if is_data else f"it has {', '.join(columns)}"
+        raise IngestionError(f"{name} lacks the column(s) {', '.join(missing)}; {found}.")
     return columns, [column for column in columns if column not in dataset.all_columns]
 
 
@@ -211,9 +213,9 @@ def _rewrite(rows: Iterable[Row], name: str, table: CsvFile, target: Path) -> Cs
             if number == 0:
                 continue
             if len(cells) < width or is_filled(cells[width:]):
-                start = ",".join(cells)[:60]
+                start = " ".join(",".join(cells)[:60].split())
                 fault = f"{len(cells)} column(s), the header has {width}"
-                raise unreadable(name, f"{place} ({' '.join(start.split())})", fault)
+                raise unreadable(name, place if CONTACTS & {*columns} else f"{place} ({start})", fault)
             if is_filled(cells[column] for column in nameless):
                 raise IngestionError(f"{name} has a cell in a column without a header: {place}.")
             writer.writerow([number, *(cells[column] for column in wanted)])

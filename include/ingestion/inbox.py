@@ -64,8 +64,8 @@ class Inbox:
 def open_inbox(location: str, dataset: Dataset) -> Inbox:
     """Sort the files of a folder or object-store URI.
 
-    Raises IngestionError where the data set has no file, where two claim the same part, or where one may
-    hold rows of it but cannot be used as it is.
+    Raises IngestionError where a data set that is needed has no file, where two claim the same part, or where
+    one may hold rows of it but cannot be used as it is.
     """
     if not location:
         raise IngestionError("No source folder is set: give source_location or the setting SOURCE_LOCATION.")
@@ -85,7 +85,7 @@ def open_inbox(location: str, dataset: Dataset) -> Inbox:
             parts[path] = dataset.part_of(path.name) or ""
         elif owner is None and fault:
             left_out[path] = fault
-    if not parts:
+    if not parts and dataset.needed:
         raise IngestionError(
             f"No file for {dataset.name} in {location}: expected a name like {dataset.aliases[0]}.csv."
         )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from airflow.sdk import ObjectStoragePath
 from tenacity import retry, retry_if_exception_type, stop_after_attempt
 
-from include.ingestion.datasets import DATASETS, Dataset
+from include.ingestion.datasets import CONTACTS, DATASETS, Dataset
 from include.ingestion.errors import IngestionError
 from include.ingestion.files import SourceFile, open_source
 from include.ingestion.inbox import open_inbox
@@ -70,6 +70,7 @@ def ingest(warehouse: Warehouse, location: str, dataset_name: str) -> list[LoadR
     An unchanged file loads nothing, unless the table holds other rows than the ledger says; a changed one
     replaces its own rows in one transaction. What is left out of the folder or of a workbook is named in log
     and ledger. Of runs that load one data set at once, one goes first and the others see what it has loaded.
+    A data set that is not needed may have no file: its table is made, and what was loaded before stays.
     Raises IngestionError, with nothing half-loaded, where a file is missing or cannot be read, and
     SourceUnavailableError where its store does not answer.
     """
@@ -80,6 +81,8 @@ def ingest(warehouse: Warehouse, location: str, dataset_name: str) -> list[LoadR
     parts = {dataset.part_of(path.name) or "" for path in inbox.files}
     left_out = [(path, reason) for path, reason in inbox.left_out.items()]
     names: dict[str, str] = {}
+    if not inbox.files:
+        _note_missing(warehouse, dataset, location)
     for path in inbox.files:
         with open_source(path, dataset) as source, warehouse.session(reads=source.csv.path) as session:
             first = names.setdefault(source.checksum, source.name)
@@ -94,6 +97,17 @@ def ingest(warehouse: Warehouse, location: str, dataset_name: str) -> list[LoadR
     for result in results:
         log.info("%s", result)
     return results
+
+
+def _note_missing(warehouse: Warehouse, dataset: Dataset, location: str) -> None:
+    """Make the tables of a data set without a file, and log what they hold."""
+    with warehouse.session() as session:
+        create_tables(session, dataset)
+        [(rows,)] = session.execute(f"select count(*) from {dataset.table}")  # noqa: S608 (our names)
+    if rows:
+        log.warning("%s: no file in %s; its %d rows stay as they were.", dataset.name, location, rows)
+    else:
+        log.info("%s: no file in %s, and none is needed.", dataset.name, location)
 
 
 def create_tables(session: Session, dataset: Dataset) -> None:
@@ -165,7 +179,8 @@ def _load_whole(
         source.check_unchanged()  # the better reason, where it is one
         if ROW_NUMBER in source.csv.columns:  # it was read row by row
             raise IngestionError(f"{source.name} cannot be read as CSV: {error}") from error
-        log.info("%s is read row by row: %s", source.name, error)
+        reason = "its reader refuses it" if CONTACTS & {*dataset.columns} else error  # which quotes a line
+        log.info("%s is read row by row: %s", source.name, reason)
     try:
         return load(source.row_by_row())
     except LoadError as error:

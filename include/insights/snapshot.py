@@ -286,7 +286,8 @@ def _read(session: Session, files: dict[str, bytes], rows: dict[str, int]) -> Ma
     for name, table in TABLES.items():
         if relations.issuperset(table.needs):
             found = _plain(session.read_arrow(table.sql))
-            files[name], rows[name] = _parquet(found), found.num_rows
+            if found.num_rows or not table.optional:
+                files[name], rows[name] = _parquet(found), found.num_rows
     origin = held_by(session)
     now = _now()
     return Manifest(

@@ -21,10 +21,11 @@ class RegistryUnreadableError(Exception):
 
 @dataclass(frozen=True)
 class Source:
-    """A query, and the relations without which its table is left out."""
+    """A query, and the relations without which its table is left out; an `optional` one also without rows."""
 
     sql: str
     needs: tuple[str, ...]
+    optional: bool = False
 
 
 def _mart(name: str) -> Source:
@@ -112,6 +113,18 @@ from streaming.news_live having count(*) > 0
 """  # noqa: S608 (our names)
 
 
+# Nobody's address lies in a file who is no customer or has not consented.
+_CONTACTS = """
+select
+    customer_id,
+    case when consent then email end as email,
+    case when consent then phone end as phone,
+    consent
+from staging.stg_customer_contacts
+where customer_id in (select customer_id from staging.int_customer_features)
+"""
+
+
 def _newest_week(mart: str) -> Source:
     return Source(
         f"select * from analytics.{mart} where event_hour >="  # noqa: S608 (our names)
@@ -153,8 +166,7 @@ TABLES = {
         ("streaming.news_live",),
     ),
     "contacts": Source(
-        "select customer_id, email, phone, consent from staging.stg_customer_contacts",
-        ("staging.stg_customer_contacts",),
+        _CONTACTS, ("staging.stg_customer_contacts", "staging.int_customer_features"), optional=True
     ),
 }
 

@@ -6,18 +6,19 @@
 use role accountadmin;
 use schema marketing_insights_db.analytics;
 
-create tag if not exists marketing_insights_db.analytics.pii
-    allowed_values 'identifier', 'attribute', 'copy'
-    comment = 'identifier: whose row it is; attribute: what is known of a person; copy: a rejected row as text';
+create or alter tag marketing_insights_db.analytics.pii
+    allowed_values 'identifier', 'attribute', 'contact', 'copy'
+    comment = 'identifier: whose row it is; attribute: known of a person; contact: address, phone; copy: a rejected row';
 
 -- A number that stays the same for each customer keeps joins and counts right. Attributes are what segments are about:
--- without the customer's number they name nobody.
+-- without the customer's number they name nobody. A contact's hash would be what advertisers match people by.
 create masking policy if not exists marketing_insights_db.analytics.pii_number as (value number) returns number ->
     case when is_role_in_session('TRANSFORMER') or is_role_in_session('LOADER') then value else hash(value) end;
 create masking policy if not exists marketing_insights_db.analytics.pii_text as (value varchar) returns varchar ->
     case
         when is_role_in_session('TRANSFORMER') or is_role_in_session('LOADER') then value
         when system$get_tag_on_current_column('marketing_insights_db.analytics.pii') = 'attribute' then value
+        when system$get_tag_on_current_column('marketing_insights_db.analytics.pii') = 'contact' then '[masked]'
         else sha2(value)
     end;
 
@@ -37,3 +38,11 @@ alter table if exists marketing_insights_db.raw.customers modify column location
     set tag marketing_insights_db.analytics.pii = 'attribute';
 alter table if exists marketing_insights_db.raw.online_sales modify column customerid
     set tag marketing_insights_db.analytics.pii = 'identifier';
+alter table if exists marketing_insights_db.raw.customer_contacts modify column customer_id
+    set tag marketing_insights_db.analytics.pii = 'identifier';
+alter table if exists marketing_insights_db.raw.customer_contacts modify column email
+    set tag marketing_insights_db.analytics.pii = 'contact';
+alter table if exists marketing_insights_db.raw.customer_contacts modify column phone
+    set tag marketing_insights_db.analytics.pii = 'contact';
+alter table if exists marketing_insights_db.raw.customer_contacts modify column consent
+    set tag marketing_insights_db.analytics.pii = 'attribute';

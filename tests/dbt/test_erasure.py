@@ -33,6 +33,11 @@ class Shop:
         self.registry = Registry(self.local / "segments")
         self.seed = tree.directory / "seeds/customer_segments.csv"
         self._deliver_odd_rows()
+        (self.local / "data/Customer_Contacts.csv").write_text(
+            "customer_id,email,phone,consent\n"
+            f"{CUSTOMER},{CUSTOMER}@example.org,+4930{CUSTOMER},yes\n{CUSTOMER},x@example.org,,maybe\n"
+            "1,b@example.org,,yes\n"
+        )
         self._write_segments()
         self.project.ingest()
         run_dbt(self.project, "build", "--vars", "max_rejected_share: 0.5")
@@ -132,6 +137,7 @@ def erase(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Result:
 
 def test_a_customer_is_erased_from_every_store(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     before = shop.holders()
+    assert {"warehouse: raw.customer_contacts.email", "warehouse: staging.quarantine.raw_row"} <= before
     assert len(before) > 40  # the search finds: raw, quarantine, facts, snapshots, seed, registry, files
     others = {one.version: shop.registry.segments(one.version) for one in shop.registry.versions()}
 
@@ -147,6 +153,9 @@ def test_a_customer_is_erased_from_every_store(shop: Shop, monkeypatch: pytest.M
     assert (shop.local / "exports/audience.csv").read_text() == "Customer_ID,email\n12348,b@example.org\n"
     assert f"loaded 1{CUSTOMER} rows" in (shop.local / "logs/task.log").read_text()
     assert shop.project.query("select count(*) from raw.customers") == [(39,)]
+    assert shop.project.query("select customer_id, email from staging.stg_customer_contacts") == [
+        (1, "b@example.org")
+    ]
 
     # What is loaded again lacks the customer, every test holds, sums included; a repetition finds nothing.
     shop.project.ingest()

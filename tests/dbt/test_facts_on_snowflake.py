@@ -31,9 +31,14 @@ from tests.dbt.dbt_project import (
     make_project,
     run_dbt,
 )
+from tests.dbt.dbt_project import write as write_rows
 from tests.dbt.test_facts import MARTS, OF_THE_BUILD, QUICKLY, RANGES, differing, run
 from tests.doubles.snowflake_double import start_double
 
+CONTACTS = [
+    dict(zip(("customer_id", "email", "phone", "consent"), row, strict=True))
+    for row in (("12347", "ann@example.org", "+49 30 1", "Yes"), ("1", "nobody@example.org", "", "yes"))
+]
 EXAMPLES = int(os.environ.get("FACTS_EXAMPLES_SNOWFLAKE", "3"))
 
 
@@ -83,6 +88,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProjectOnSnowflak
         made = make_project(place / "project")
         project = ProjectOnSnowflake(made.tree, made.folder, made.warehouse)
         keep_some(place / "everyone", project.folder, customers=25)
+        write_rows(project.folder / "Customer_Contacts.csv", CONTACTS)
         project.ingest()
         with contextlib.chdir(project.directory):
             parsed = invoke(dbtRunner(), ["parse"])
@@ -112,7 +118,10 @@ def test_insights_are_those_of_duckdb(shop: ProjectOnSnowflake, on_duckdb: Proje
     one, other = latest(snowflake), latest(duckdb)
 
     assert one.tables == other.tables
-    assert set(MARTS_OF_INSIGHTS) < one.tables
+    assert {*MARTS_OF_INSIGHTS, "contacts"} < one.tables
+    assert one.query("select * from contacts order by customer_id") == [
+        {"customer_id": 12347, "email": "ann@example.org", "phone": "+49 30 1", "consent": True}
+    ]
     for name in sorted(one.tables - {"node_health", "freshness"}):
         found, expected = one.table(name), other.table(name)
         assert found.columns == expected.columns, name

@@ -28,6 +28,7 @@ from tests.dbt.dbt_project import (
 from tests.dbt.money import Amounts, Row, expected_lines, read
 
 AMOUNTS = "gross_sales_amount, discount_amount, net_sales_amount, gst_amount, delivery_amount, total_amount"
+CONTACTS = ("base_customer_contacts+", "raw_rows_match_the_ledger", "raw_rows_are_staged_or_quarantined")
 LIMIT_TEST = "rejected_share_within_limit_base_online_sales_"
 
 
@@ -304,6 +305,30 @@ def with_bad_lines(rows: list[Row], share: float = 0.0) -> Iterator[Row]:
     yield new | {"Product_Category": "Spaceships"}
     yield new | {"Avg_Price": "twelve"}
     yield rows[0]
+
+
+def test_contacts_are_staged_where_the_shop_delivers_them(copy: Project) -> None:
+    """Without the file there are none; somebody who is no customer is warned of, a bad consent refused."""
+    assert copy.query("select * from staging.stg_customer_contacts") == []
+    rows = ("12347", "+49 30 1", "Y"), ("1", "0012", ""), ("2", "0012", "maybe")
+    write(
+        copy.folder / "Customer_Contacts.csv",
+        [{"customer_id": one, "email": "", "phone": phone, "consent": yes} for one, phone, yes in rows],
+    )
+    copy.ingest()
+
+    tested = copy.dbt("build", "--select", *CONTACTS, "--exclude", "test_type:unit", max_rejected_share="0.5")
+
+    assert tested.success, tested.output
+    assert {name for name, state in tested.states.items() if state == "warn"} == {
+        "relationships_stg_customer_contacts_customer_id__customer_id__ref_stg_customers_"
+    }
+    contacts = "select customer_id, email, phone, consent from staging.stg_customer_contacts order by 1"
+    assert copy.query(contacts) == [(1, None, "0012", False), (12347, None, "+49 30 1", True)]
+    refused = "select source_file, source_row, reject_reason from staging.quarantine where dataset = "
+    assert copy.query(f"{refused}'customer_contacts'") == [
+        ("Customer_Contacts.csv", 3, 'consent "maybe" is none of yes, y, true, 1, no, n, false, 0 and empty')
+    ]
 
 
 def test_bad_rows_go_to_quarantine_and_too_many_stop_the_build_before_the_facts(copy: Project) -> None:

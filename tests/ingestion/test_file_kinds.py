@@ -219,6 +219,7 @@ def test_unknown_columns_stay_out_with_a_warning_and_a_note(
         ("coupons.csv", "discount_coupon"),
         ("Tax amount.csv", "tax_amount"),
         ("GST.csv", "tax_amount"),
+        ("customer contacts.csv", "customer_contacts"),
     ],
 )
 def test_the_known_names_of_a_file_are_found(shop: Shop, name: str, dataset: str) -> None:
@@ -229,6 +230,7 @@ def test_the_known_names_of_a_file_are_found(shop: Shop, name: str, dataset: str
         "marketing_spend": "Date,Offline_Spend,Online_Spend\n1/1/2019,1,2\n",
         "discount_coupon": "Month,Product_Category ,Coupon_Code,Discount_pct\nJan,Nest,N10,10\n",
         "tax_amount": "Product_Category,GST\nNest,10%\n",
+        "customer_contacts": "Customer ID,E-Mail,Phone,Consent\n1,a@example.org,+49 30 1,yes\n",
     }
     shop.deliver(name, sources[dataset])
     shop.deliver("README.csv", "nothing of the shop's")
@@ -236,6 +238,45 @@ def test_the_known_names_of_a_file_are_found(shop: Shop, name: str, dataset: str
     [result] = shop.ingest(dataset)
 
     assert (result.dataset, result.source_file, result.loaded) == (dataset, name, True)
+
+
+def test_phone_numbers_are_text_in_whatever_file(shop: Shop, write_xlsx: WriteXlsx) -> None:
+    header = ["customer_id", "email", "phone", "consent"]
+    write_xlsx(
+        "Customer_Contacts.xlsx",
+        [header, [1, None, "0049 30 1", True], [2, None, "+4930123", False], [3, None, 4930123456789, None]],
+    )
+    shop.deliver("Customer_Contacts_2.csv", f"{','.join(header)}\n4,d@example.org,0012,yes\n")
+    shop.deliver("Customer_Contacts_3.csv", f"{';'.join(header)}\n5;;030.123.456;Y\n")
+
+    shop.ingest("customer_contacts")
+
+    assert shop.raw("customer_contacts") == [
+        ("1", None, "0049 30 1", "TRUE"),
+        ("2", None, "+4930123", "FALSE"),
+        ("3", None, "4930123456789", None),
+        ("4", "d@example.org", "0012", "yes"),
+        ("5", None, "030.123.456", "Y"),
+    ]
+
+
+def test_no_message_quotes_an_address(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
+    header, row = "customer_id,email,phone,consent\n", "1,ann@example.org,+4930,yes"
+    shop.deliver("Customer_Contacts.csv", f"{header}{row},x\n")
+
+    with caplog.at_level("DEBUG"):
+        complaint = shop.complaint("customer_contacts")
+
+    name = "Customer_Contacts.csv"
+    assert complaint == f"{name} cannot be read as CSV: line 2: 5 column(s), the header has 4."
+    assert f"{name} is read row by row: its reader refuses it" in caplog.text
+    assert "ann@" not in caplog.text
+
+    shop.deliver(name, f"{row}\n{row}\n")
+    lacks = f"{name} lacks the column(s) customer_id, email, phone, consent; "
+    assert shop.complaint("customer_contacts") == f"{lacks}its first row looks like data."
+    shop.deliver(name, "id,mail\n1,x\n")
+    assert shop.complaint("customer_contacts") == f"{lacks}it has id, mail."
 
 
 @pytest.mark.parametrize("folder", ["with blank", "Süd%20#1", "[2019]*", "gender=F"])

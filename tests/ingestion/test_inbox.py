@@ -97,6 +97,7 @@ def test_a_file_that_may_hold_rows_stops_its_data_set_and_no_other(
         ("Old Coupons.csv", "discount_coupon"),
         ("Tax_rates.csv", "tax_amount"),
         ("GST-new.csv", "tax_amount"),
+        ("Customer contacts new.csv", "customer_contacts"),
     ],
 )
 def test_each_data_set_knows_what_looks_like_its_part(shop: Shop, name: str, dataset: str) -> None:

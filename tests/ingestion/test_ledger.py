@@ -214,6 +214,7 @@ def test_the_quality_gate_counts_the_rows_of_complete_raw_tables(shop: Shop) -> 
         "marketing_spend": 1,
         "discount_coupon": 1,
         "tax_amount": 1,
+        "customer_contacts": 0,
     }
 
     shop.query("delete from raw.customers where customerid = '1'")
@@ -237,6 +238,32 @@ def test_the_quality_gate_names_what_has_not_been_loaded_for_long(
     assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
         "raw.tax_amount: nothing new was loaded for 8 days, more than the 7 of its source's warn_after."
     ]
+
+
+def test_contacts_may_be_missing_at_first_and_later(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
+    shop.deliver("customers.csv")
+    shop.ingest()
+    deliver_the_others(shop)
+
+    assert shop.ingest("customer_contacts") == []
+    assert shop.raw("customer_contacts") == []
+
+    contacts = "customer_id,email,phone,consent\n1,ann@example.org,0049301,yes\n2,bob@example.org,,\n"
+    file = shop.deliver("Customer_Contacts.csv", contacts)
+    assert [(result.rows, result.loaded) for result in shop.ingest("customer_contacts")] == [(2, True)]
+    assert [(result.rows, result.loaded) for result in shop.ingest("customer_contacts")] == [(2, False)]
+    loaded = shop.raw("customer_contacts")
+    assert loaded == [("1", "ann@example.org", "0049301", "yes"), ("2", "bob@example.org", None, None)]
+
+    file.unlink()
+    assert shop.ingest("customer_contacts") == []
+    assert f"customer_contacts: no file in {shop.folder}; its 2 rows stay as they were." in caplog.text
+    assert shop.raw("customer_contacts") == loaded
+    assert check_raw_tables(shop.warehouse)["customer_contacts"] == 2
+
+    shop.query("delete from raw.customer_contacts where customer_id = '1'")
+    with pytest.raises(IngestionError, match=r"^raw.customer_contacts holds 1 rows, its ledger says 2.$"):
+        check_raw_tables(shop.warehouse)
 
 
 def deliver_the_others(shop: Shop) -> None:

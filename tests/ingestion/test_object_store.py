@@ -81,9 +81,9 @@ def test_all_five_data_sets_load_once(shop: Shop, store: ObjectStore, folder: st
     first, again = ([ingest(shop.warehouse, store.uri(folder), name) for name in DATASETS] for _ in range(2))
 
     assert [[(result.rows, result.loaded) for result in results] for results in first] == [
-        [(2, True)], [(1, True)], [(1, True)], [(1, True)], [(1, True)]
+        [(2, True)], [(1, True)], [(1, True)], [(1, True)], [(1, True)], []
     ]  # fmt: skip
-    assert [result.loaded for [result] in again] == [False] * 5
+    assert [result.loaded for results in again for result in results] == [False] * 5
     assert shop.raw("tax_amount") == [("Nest", "10%")]
     assert shop.raw("discount_coupon") == [("Jan", "Nest", "A", "10")]
     uris = shop.query("select source_uri from raw.ingestion_ledger where dataset = 'customers'")

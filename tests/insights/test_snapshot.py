@@ -99,6 +99,35 @@ def test_a_snapshot_holds_what_the_warehouse_held(warehouse: DuckDBWarehouse, lo
         read.table("segments")
 
 
+def test_contacts_are_of_customers_and_addresses_of_those_who_consented(tmp_path: Path) -> None:
+    """A shop without the file has an empty table: then there are no contacts, and exports say so."""
+    shop, location = DuckDBWarehouse(tmp_path / "shop.duckdb"), str(tmp_path / "insights")
+    with shop.session() as session:
+        session.execute(SHOP)
+        session.execute(
+            "create or replace table staging.int_customer_features as"
+            f" select unnest([{CUSTOMER}, 15311]) as customer_id, date '2020-01-05' as as_of_date;"
+            " create table staging.stg_customer_contacts"
+            " (customer_id bigint, email varchar, phone varchar, consent boolean)"
+        )
+    assert "contacts" not in write(shop, location).tables
+
+    with shop.session() as session:
+        session.execute(
+            "insert into staging.stg_customer_contacts values"
+            f" ({CUSTOMER}, 'ann@example.org', '+4930', true),"
+            " (15311, 'bob@example.org', '0012', false), (1, 'nobody@example.org', null, true)"
+        )
+    write(shop, location)
+    assert latest(location).query("select * from contacts order by 1") == [
+        {"customer_id": CUSTOMER, "email": "ann@example.org", "phone": "+4930", "consent": True},
+        {"customer_id": 15311, "email": None, "phone": None, "consent": False},
+    ]
+
+    erase(CUSTOMER, location)
+    assert latest(location).query("select customer_id from contacts") == [{"customer_id": 15311}]
+
+
 def test_a_reader_keeps_its_snapshot_until_it_asks_again(warehouse: DuckDBWarehouse, location: str) -> None:
     first = write(warehouse, location)
     reader = latest(location)

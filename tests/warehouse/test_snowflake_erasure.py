@@ -50,6 +50,9 @@ def double(tmp_path: Path) -> Iterator[SnowflakeDouble]:
         running.run_script(BOOTSTRAP, **keys)
         generate(tmp_path / "all")
         keep_some(tmp_path / "all", tmp_path / "data", customers=20)
+        (tmp_path / "data/Customer_Contacts.csv").write_text(
+            f"customer_id,email,phone,consent\n{CUSTOMER},{CUSTOMER}@example.org,,yes\n"
+        )
         for dataset in DATASETS:
             ingest(SnowflakeWarehouse("loader"), str(tmp_path / "data"), dataset)
         with SnowflakeWarehouse("transformer").session() as session:
@@ -83,6 +86,8 @@ def test_no_table_of_the_account_knows_an_erased_customer(double: SnowflakeDoubl
     assert {
         "raw.customers.customerid",
         "raw.online_sales.customerid",
+        "raw.customer_contacts.customer_id",
+        "raw.customer_contacts.email",
         "analytics.dim_customer.customer_id",
         "snapshots.customer_snapshot.customer_id",
         "staging.quarantine.raw_row",

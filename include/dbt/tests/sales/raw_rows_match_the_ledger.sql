@@ -1,5 +1,8 @@
--- The raw tables hold exactly the rows of each part's newest load: nothing half-loaded, nothing twice.
-{% set datasets = ['customers', 'online_sales', 'marketing_spend', 'discount_coupon', 'tax_amount'] -%}
+-- The raw tables hold exactly the rows of each part's newest load: nothing half-loaded, nothing twice. One that was
+-- never loaded is empty.
+{% set datasets = [
+    'customers', 'online_sales', 'marketing_spend', 'discount_coupon', 'tax_amount', 'customer_contacts',
+] -%}
 
 with
 
@@ -47,4 +50,4 @@ select
     expected.row_count as ledger_row_count
 from found
 left join expected on found.dataset = expected.dataset
-where found.row_count is distinct from expected.row_count
+where found.row_count != coalesce(expected.row_count, 0)

@@ -1,6 +1,8 @@
 with
 
-{% set datasets = ['customers', 'online_sales', 'marketing_spend', 'discount_coupon', 'tax_amount'] -%}
+{% set datasets = [
+    'customers', 'online_sales', 'marketing_spend', 'discount_coupon', 'tax_amount', 'customer_contacts',
+] -%}
 {% for dataset in datasets -%}
 {{ dataset }} as (
 
