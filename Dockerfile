@@ -37,7 +37,6 @@ COPY . .
 ARG WAREHOUSE=duckdb
 WORKDIR /usr/local/airflow/include/dbt
 RUN python -m ml.seed
-RUN dbt --quiet parse
 RUN python -m include.orchestration.dbt_manifest
 WORKDIR /usr/local/airflow
 # The folder is on PYTHONPATH, and the user astro is in root's group. Airflow would write its configuration file there;

@@ -112,6 +112,8 @@ def _defaults(settings: Settings) -> dict[str, str]:
         "PIPELINE_SCHEDULE": settings.pipeline_schedule,
         "DBT_SEND_ANONYMOUS_USAGE_STATS": "False",
         "AIRFLOW__COSMOS__ENABLE_TELEMETRY": "False",
+        # By default a folder that all checkouts of a machine share.
+        "AIRFLOW__COSMOS__CACHE_DIR": str(home / "cosmos"),
         "AIRFLOW__CORE__DAGS_FOLDER": str(PROJECT_ROOT / "dags"),
         "AIRFLOW__CORE__PLUGINS_FOLDER": str(PROJECT_ROOT / "plugins"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",

@@ -5,8 +5,8 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from include.orchestration.dbt_manifest import MANIFEST, write_cosmos_manifest
-from include.settings import DBT_PROJECT_DIR, Settings
+from include.orchestration import dbt_manifest
+from include.settings import DBT_PROJECT_DIR, PROJECT_ROOT, Settings
 from ml.seed import ensure_seed
 from standalone.environment import VENV_BIN, airflow_environment
 from standalone.errors import StandaloneError
@@ -31,8 +31,8 @@ def refresh_manifest(settings: Settings, project: Path = DBT_PROJECT_DIR) -> boo
     if is_current(project, settings.warehouse):
         return False
     result = subprocess.run(  # noqa: S603
-        [str(VENV_BIN / "dbt"), "--quiet", "parse"],
-        cwd=project,
+        [str(VENV_BIN / "python"), "-m", dbt_manifest.__name__, str(project)],
+        cwd=PROJECT_ROOT,
         env=airflow_environment(settings),
         capture_output=True,
         text=True,
@@ -40,13 +40,12 @@ def refresh_manifest(settings: Settings, project: Path = DBT_PROJECT_DIR) -> boo
     )
     if result.returncode != 0:
         raise ManifestError(f"dbt parse failed in {project}:\n{result.stdout}{result.stderr}".rstrip())
-    write_cosmos_manifest(project)
     return True
 
 
 def is_current(project: Path, warehouse: str) -> bool:
     """Return whether the manifest is newer than every project file and made for this warehouse."""
-    manifest = project / "target" / MANIFEST.name
+    manifest = project / "target" / dbt_manifest.MANIFEST.name
     if not manifest.exists():
         return False
     made_at = manifest.stat().st_mtime

@@ -15,6 +15,7 @@ from cosmos.profiles import (
 )
 from typing_extensions import override
 
+from include.orchestration.dbt_manifest import PROFILE
 from include.settings import (
     DBT_PROJECT_DIR,
     SNOWFLAKE_CONNECTION,
@@ -23,7 +24,7 @@ from include.settings import (
     uses_airflow_connection,
 )
 
-PROFILE, PROFILES = "marketing_insights", DBT_PROJECT_DIR / "profiles.yml"
+PROFILES = DBT_PROJECT_DIR / "profiles.yml"
 
 
 def dbt_profile(settings: Settings) -> ProfileConfig:

@@ -16,7 +16,7 @@ from include.orchestration.cosmos_watcher import (
     start_producer_first,
 )
 from include.orchestration.dbt_errors import raise_what_failed
-from include.orchestration.dbt_manifest import MANIFEST
+from include.orchestration.dbt_manifest import MANIFEST, USUAL_VARS
 from include.orchestration.dbt_profile import dbt_profile
 from include.orchestration.parameters import check_parameters
 from include.settings import DBT_PROJECT_DIR, get_settings
@@ -36,7 +36,6 @@ RUN_VARS = {
     "start_date": f"{{{{ params.start_date or (data_interval_start | ds if {_BACKFILL} else '') }}}}",
     "end_date": f"{{{{ params.end_date or (data_interval_end | ds if {_BACKFILL} else '') }}}}",
     **AS_OF_VARS,
-    "max_rejected_share": str(get_settings().max_rejected_share),
 }
 # Backfills do not count against max_active_runs, and on Snowflake the pool may have more than one slot.
 ONE_RUN_AT_A_TIME = {"max_active_tis_per_dag": 1}
@@ -98,7 +97,7 @@ def dbt_task_group(
             should_detach_multiple_parents_tests=False,
             emit_datasets=False,
         ),
-        operator_args=_operator_args(dbt_vars or {}, full_refresh),
+        operator_args=_operator_args({**USUAL_VARS, **(dbt_vars or {})}, full_refresh),
     )
     if exclude:
         expect_no_excluded_test(group)

@@ -27,7 +27,6 @@ from packaging.specifiers import SpecifierSet
 from pydantic_settings import BaseSettings
 
 from include.container_secrets import EXECUTOR, OF_SCALE, SECRETS, WAREHOUSE, filled_in
-from include.orchestration.dbt_manifest import write_cosmos_manifest
 from include.settings import Settings
 from ml.drift import RefitSettings
 from ml.gate import GateSettings
@@ -604,17 +603,13 @@ def test_image_parses_dbt_as_the_local_stack_does(tmp_path: Path, monkeypatch: p
     calls: list[list[str]] = []
 
     def record(argv: list[str], **_: object) -> subprocess.CompletedProcess[str]:
-        calls.append(["dbt", *argv[1:]])
+        calls.append(["python", *argv[1:-1]])  # the image's is the project in its place
         return subprocess.CompletedProcess(argv, 0)
 
     monkeypatch.setattr("standalone.manifest.subprocess.run", record)
-    monkeypatch.setattr(
-        "standalone.manifest.write_cosmos_manifest",
-        lambda _project: calls.append(["python", "-m", write_cosmos_manifest.__module__]),
-    )
     (tmp_path / "dbt_project.yml").touch()
     manifest.refresh_manifest(Settings(local_dir=tmp_path), project=tmp_path)
-    made = re.findall(r"^RUN (dbt .*|python -m include.*manifest)$", DOCKERFILE, re.MULTILINE)
+    made = re.findall(r"^RUN (python -m include.*)$", DOCKERFILE, re.MULTILINE)
     assert calls == [shlex.split(line) for line in made]
 
 
