@@ -1,8 +1,8 @@
-"""Parse the dbt project for Airflow: `python -m include.orchestration.dbt_manifest`, in an image's build and by make.
+"""Parses the dbt project for Airflow: `python -m include.orchestration.dbt_manifest`, as make and images do.
 
-Cosmos gets a manifest of its own: each task of each DAG reads it anew, and nine tenths of dbt's are SQL, macros,
-columns and docs. dbt gets its partial parse: with these very vars (and the warehouse that the settings name)
-a run starts from it, where any other would parse the whole project again, for longer than most groups build.
+Cosmos gets a manifest of its own: each task of each DAG reads it anew, and nine tenths of dbt's are SQL,
+macros, columns and docs. dbt gets its partial parse: a run with the same vars and profile starts from it, where
+any other parses the whole project again, for longer than most groups build.
 """
 
 import json
@@ -39,7 +39,7 @@ CONFIG_KEYS = {"enabled", "materialized", "meta", "schema", "severity", "tags"}
 
 
 def write_cosmos_manifest(project: Path = DBT_PROJECT_DIR) -> Path:
-    """Write it beside the manifest of a parsed dbt project; return where. Raises OSError without the manifest."""
+    """Write it beside a parsed project's manifest, and return where; raises OSError without that."""
     target = project / "target"
     manifest = json.loads((target / "manifest.json").read_text(encoding="utf-8"))
     needed = {
@@ -66,15 +66,8 @@ def _needed(nodes: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
 def parse(project: Path = DBT_PROJECT_DIR) -> int:
     """Run `dbt parse` and write both; return dbt's exit code, its complaints on stdout and stderr."""
     dbt = shutil.which("dbt", path=str(Path(sys.executable).parent)) or "dbt"
-    as_cosmos_does = [
-        "--profile",
-        PROFILE,
-        "--target",
-        get_settings().warehouse,
-        "--vars",
-        json.dumps(USUAL_VARS),
-    ]
-    command = [dbt, "--quiet", "parse", *as_cosmos_does]
+    profile = ["--profile", PROFILE, "--target", get_settings().warehouse]  # as Cosmos gives them
+    command = [dbt, "--quiet", "parse", *profile, "--vars", json.dumps(USUAL_VARS)]
     code = subprocess.run(command, cwd=project, check=False).returncode  # noqa: S603
     if code == 0:
         write_cosmos_manifest(project)

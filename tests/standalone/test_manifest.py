@@ -55,7 +55,7 @@ def test_no_manifest_is_stale(project: Path) -> None:
 
 
 def test_the_dags_read_what_cosmos_needs_and_no_sql(tmp_path: Path) -> None:
-    """Of the project as it is: each node that may be a task, a test of one or a source, with what selects it."""
+    """Of the project as it is: each node that may be a task or a test of one, with what selects it."""
     whole = json.loads((DBT_PROJECT_DIR / "target" / "manifest.json").read_text(encoding="utf-8"))
     (tmp_path / "target").mkdir()
     (tmp_path / "target" / "manifest.json").write_text(json.dumps(whole), encoding="utf-8")
