@@ -1,8 +1,8 @@
 """Parses the dbt project for Airflow: `python -m include.orchestration.dbt_manifest`, as make and images do.
 
 Cosmos gets a manifest of its own: each task of each DAG reads it anew, and nine tenths of dbt's are SQL,
-macros, columns and docs. dbt gets its partial parse: a run with the same vars and profile starts from it, where
-any other parses the whole project again, for longer than most groups build.
+macros, columns and docs. dbt gets its partial parse: a run with the same vars and profile starts from it,
+where any other parses the whole project again, for longer than most groups build.
 """
 
 import json

@@ -7,7 +7,8 @@ from cosmos import DbtTaskGroup, ExecutionConfig, ProfileConfig, ProjectConfig, 
 from cosmos.constants import ExecutionMode, InvocationMode, LoadMode, TestBehavior, TestIndirectSelection
 
 from include.ingestion.datasets import DATASETS
-from include.orchestration.dbt_task_group import MANIFEST, OF_OTHER_DAGS
+from include.orchestration.dbt_manifest import MANIFEST
+from include.orchestration.dbt_task_group import OF_OTHER_DAGS
 from include.settings import DBT_PROJECT_DIR, get_settings
 
 
