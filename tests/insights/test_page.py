@@ -14,11 +14,11 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from include.insights import live
 from include.insights.page import MAKERS
-from include.settings import Settings, get_settings
+from include.settings import Settings
 from tests.browser import PAGE_TIMEOUT_MS, chromium
+from tests.insights.axe import violations
 from tests.insights.server import served
 
-AXE = get_settings().local_dir / "axe" / "package" / "axe.min.js"
 VIEWS = [(theme, width) for theme in ("light", "dark") for width in (1280, 390)]
 Open = Callable[..., Page]
 
@@ -101,16 +101,9 @@ def test_nothing_is_wider_than_the_screen(opened: Open, theme: str, width: int) 
 
 @pytest.mark.parametrize(("theme", "width"), VIEWS)
 def test_axe_finds_no_violation(opened: Open, theme: str, width: int) -> None:
-    """All tables and definitions open, so that they are judged, too."""
-    assert AXE.exists(), "make axe fetches it"
     page = opened(theme=theme, width=width)
-    page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
-    page.evaluate(AXE.read_text(encoding="utf-8"))
-    found = page.evaluate("axe.run(document, { resultTypes: ['violations'] })")
+    assert violations(page) == []
     assert page.evaluate("document.documentElement.dataset.theme") == theme
-    assert [
-        (one["id"], [node["html"][:160] for node in one["nodes"][:3]]) for one in found["violations"]
-    ] == []
 
 
 def test_a_preset_changes_the_figures_and_its_link_keeps_it(opened: Open, address: str) -> None:

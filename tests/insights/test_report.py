@@ -18,6 +18,7 @@ from include.insights.page import MAKERS, NAMES_CUSTOMERS, made
 from include.insights.report import FILE, deliver, mail_body, main, render, send_report, write_report
 from include.settings import Settings, get_settings
 from tests.browser import chromium
+from tests.insights.axe import violations
 from tests.insights.snapshots import write_snapshot
 from tests.machine import free_port
 
@@ -65,6 +66,7 @@ def test_it_opens_from_disk_without_a_network_and_prints(context_of: Maker, tmp_
         assert asked == [file.as_uri()]
         assert said == []
         assert page.locator("a[href^='csv'], form, a[href^='static']").count() == 0
+        assert violations(page) == []
         page.emulate_media(media="print")
         expect(page.locator(".jumps")).to_be_hidden()
         assert page.pdf().startswith(b"%PDF")
