@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 
 from include import backup as backups
-from include.settings import Settings, get_settings
+from include.settings import Settings, get_settings, run_command
 from standalone.demo import run_demo, source_for
 from standalone.environment import (
     ADMIN_USER,
@@ -195,7 +195,7 @@ def main() -> None:
     for signum in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(signum, _exit_on_signal)
     try:
-        app()
+        run_command(app)
     except KNOWN_FAILURES as error:
         Console(stderr=True, highlight=False, soft_wrap=True, markup=False).print(str(error))
         raise SystemExit(1) from None
