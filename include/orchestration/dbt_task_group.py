@@ -12,6 +12,7 @@ from include.orchestration.cosmos_watcher import (
     build_again,
     expect_no_excluded_test,
     leave_no_backup_of_xcoms,
+    read_lineage_if_asked,
     report_the_build,
     start_producer_first,
 )
@@ -21,6 +22,7 @@ from include.orchestration.parameters import check_parameters
 from include.settings import DBT_PROJECT_DIR, get_settings
 
 OF_OTHER_DAGS = ["tag:segments", "tag:streaming", "tag:insights"]  # what marketing_pipeline leaves to them
+NO_TASKS = ["resource_type:exposure", "resource_type:operation"]  # Cosmos would warn of each
 MANIFEST = DBT_PROJECT_DIR / "target" / "manifest.json"
 
 # For models that only need to know the day that recency counts from.
@@ -92,7 +94,7 @@ def dbt_task_group(
         ),
         render_config=RenderConfig(
             select=select or [],
-            exclude=exclude or [],
+            exclude=[*exclude, *NO_TASKS] if exclude else [],
             load_method=LoadMode.DBT_MANIFEST,
             test_behavior=TestBehavior.AFTER_EACH,
             should_detach_multiple_parents_tests=False,
@@ -111,6 +113,7 @@ def before_dbt(context: Context) -> None:
     """Judge the run's parameters, as before any other task, and make each try of the producer build."""
     check_parameters(context)
     build_again(context)
+    read_lineage_if_asked(context)
 
 
 def _operator_args(dbt_vars: dict[str, str], full_refresh: str) -> dict[str, Any]:
