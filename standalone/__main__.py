@@ -101,8 +101,7 @@ def up(data_dir: DataDir = "", scale: Scale = 1, replace: Replace = False, run: 
         with waiting(console, "Starting Airflow, the first time for a minute"):
             stack.start()
         if not run:
-            with waiting(console, "Making the live views"):
-                ensure_live_views(stack.settings)
+            ensure_live_views(stack.settings, console)
     console.print(addresses(stack), markup=False)
     if run:
         run_all(stack, console)

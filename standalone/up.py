@@ -13,6 +13,7 @@ from include.warehouse.duckdb import DuckDBWarehouse
 from standalone.airflow_api import UNFINISHED_RUNS, AirflowApi, AirflowApiError, RunState
 from standalone.demo import BATCH_DAG, INSIGHTS_DAG, SEGMENTS_DAG, STREAMING_DAG, follow
 from standalone.environment import ADMIN_USER, VENV_BIN, admin_password, airflow_environment
+from standalone.progress import waiting
 from standalone.stack import Stack, StackError
 
 DAGS = (BATCH_DAG, SEGMENTS_DAG, STREAMING_DAG, INSIGHTS_DAG)
@@ -145,7 +146,7 @@ def _dag_state(api: AirflowApi, dag_id: str) -> str:
     return f"{'paused' if state.is_paused else 'on':<7} {last}"
 
 
-def ensure_live_views(settings: Settings) -> None:
+def ensure_live_views(settings: Settings, console: Console) -> None:
     """Let dbt make the views of the newest prices and news where they are missing.
 
     As `streaming_marts` would, with what they read: empty tables, in a new warehouse.
@@ -168,13 +169,14 @@ def ensure_live_views(settings: Settings) -> None:
         shutil.copy(DBT_PROJECT_DIR / parsed, own / parsed)
     argv = [str(VENV_BIN / "dbt"), "--quiet", "--log-path", str(own), "run"]
     argv += ["--target-path", str(own / "target"), "--select", *(f"+{view}" for view in LIVE_VIEWS)]
-    done = subprocess.run(  # noqa: S603
-        argv,
-        cwd=DBT_PROJECT_DIR,
-        env=airflow_environment(settings),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    with waiting(console, "Making the live views"):
+        done = subprocess.run(  # noqa: S603
+            argv,
+            cwd=DBT_PROJECT_DIR,
+            env=airflow_environment(settings),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
     if done.returncode:
         raise StackError(f"dbt cannot make the live views:\n{done.stdout}{done.stderr}".rstrip())

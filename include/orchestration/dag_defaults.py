@@ -39,7 +39,7 @@ def dag_defaults(doc: str, cron: str = "none") -> dict[str, Any]:
     clock = f" Besides by the clock: {cron} (cron, UTC)." if cron != "none" else ""
     return {
         "dag_display_name": heading.removeprefix("### "),
-        "description": " ".join(summary.split()) + clock,
+        "description": " ".join(summary.replace("`", "").split()) + clock,
         "doc_md": doc,
         "start_date": pendulum.datetime(2019, 1, 1, tz="UTC"),
         "catchup": False,
