@@ -76,7 +76,8 @@ def read_lineage_if_asked(context: Context) -> None:
     test of a snapshot.
     """
     if lineage.is_disabled():
-        context["task"].calculate_openlineage_events_completes = lambda *_, **__: False  # type: ignore[attr-defined]
+        producer: Any = context["task"]
+        producer.calculate_openlineage_events_completes = lambda *_, **__: False
 
 
 def report_the_build(context: Context) -> None:

@@ -43,7 +43,6 @@ class Shop:
         try:
             self.ingest(dataset)
         except IngestionError as error:
-            assert str(self.folder) in str(error)
             return str(error).removesuffix(f" It lies in {self.folder}.")
         return None
 

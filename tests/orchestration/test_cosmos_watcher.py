@@ -147,7 +147,7 @@ def test_lineage_is_read_only_where_somebody_gets_it(
     monkeypatch.setattr(
         DbtProducerWatcherOperator, "_get_dbt_local_artifact_processor", lambda *_: reads.append(True)
     )
-    read_lineage_if_asked({"task": producer})  # type: ignore[typeddict-item]
+    read_lineage_if_asked({"task": producer})
     producer.calculate_openlineage_events_completes({}, "", [])
     assert bool(reads) is bool(address), ADVICE.format("lineage is read elsewhere")
 
