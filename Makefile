@@ -9,6 +9,7 @@ BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
 DATA_DIR ?=
 REPLACE ?= 0
+RUN ?= 0
 SCALE ?= 1
 STATE ?= $(LOCAL_DIR)/dbt-state
 SITE ?= $(LOCAL_DIR)/site
@@ -22,50 +23,58 @@ CHECK = AIRFLOW_PORT=0 DATA_DIR=$(or $(DATA_DIR),$(LOCAL_DIR)/data/sample-$(SCAL
 ASTRO_URL = https://github.com/astronomer/astro-cli/releases/download/v$(ASTRO_VERSION)/astro_$(ASTRO_VERSION)_linux_amd64.tar.gz
 ASTRO := $(or $(shell command -v astro),$(LOCAL_DIR)/bin/astro)
 
-export LOCAL_DIR DATA_DIR REPLACE
+export LOCAL_DIR DATA_DIR REPLACE RUN
 # One environment for every command below; `source .local/env.sh` gives a shell the same.
-RUN := $(BIN)/python -m standalone
+STANDALONE := $(BIN)/python -m standalone
 
-.PHONY: help setup build demo report up down backup restore test lint format bench soak lock manifest clean chromium promtool axe \
+.PHONY: help setup build demo report up status down backup restore test lint format bench soak lock manifest clean chromium promtool axe \
 	kafka check parse docs retention digests jars-checksums state slim secrets audit actionlint env images sample containers containers-test \
 	push scan sign deploy release-check release
 
 help:  ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | sort | awk -F'\t' '{printf "  make %-13s %s\n", $$1, $$2}'
 
+# Runs a command and says every few seconds that it is at work: $(WHILE) "What it does" command …
+define WHILE
+say() { echo "$$1 …"; (while sleep 5 >/dev/null 2>&1; do echo "$$1 … $$SECONDS s"; done) & pid=$$!; trap "kill $$pid" EXIT; shift; "$$@"; }; say
+endef
+
 $(VENV)/.installed: requirements.txt requirements-dev.txt requirements-uv.txt
 	@install -d -m 700 $(CURDIR)/.local
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-uv.txt
-	@$(BIN)/uv pip sync --quiet --compile-bytecode --require-hashes --python $(BIN)/python requirements.txt requirements-dev.txt
+	@$(WHILE) "Installing the pinned packages" $(BIN)/uv pip sync --quiet --compile-bytecode --require-hashes --python $(BIN)/python requirements.txt requirements-dev.txt
 	@touch $@
 
 setup: $(VENV)/.installed manifest  ## Install everything that is pinned, under .local/ (quick the second time)
 
 # Cosmos reads the dbt manifest, so it must exist before Airflow parses a DAG.
 manifest: $(VENV)/.installed
-	@$(RUN) manifest
+	@$(STANDALONE) manifest
 
 build: $(VENV)/.installed  ## Files in, tested tables out, no Airflow [DATA_DIR=path] [DUCKDB_PATH=file] [REPLACE=1]
-	@$(RUN) build --scale $(SCALE)
+	@$(STANDALONE) build --scale $(SCALE)
 
 demo: setup kafka  ## Run the whole product once and print a summary [DATA_DIR=path] [SCALE=n]
-	@$(RUN) demo --scale $(SCALE)
+	@$(STANDALONE) demo --scale $(SCALE)
 
 report: $(VENV)/.installed  ## Write the newest insights as one HTML file [ARGS="--period 30d"]
 	@$(BIN)/python -W ignore -m include.insights.report $(ARGS)
 
-up: setup kafka  ## Start the stack and keep it running: UI on http://localhost:8080 [FEEDS=live]
-	@$(RUN) up --scale $(SCALE)
+up: setup kafka  ## Start the stack and keep it running: UI on http://localhost:8080 [FEEDS=live] [RUN=1]
+	@$(STANDALONE) up --scale $(SCALE)
+
+status: $(VENV)/.installed  ## Say what runs, with which files, feeds and ports, and how each DAG stands
+	@$(STANDALONE) status
 
 down:  ## Stop what `make up` started
-	@$(RUN) down
+	@$(STANDALONE) down
 
 backup: $(VENV)/.installed  ## Back up warehouse, segments and Airflow's database, while all runs [BACKUPS=7]
 	@$(BIN)/python -m include.backup create
 
 restore: $(VENV)/.installed  ## Put a backup in place, by default the newest; first make down [BACKUP=name]
-	@$(RUN) restore $(BACKUP)
+	@$(STANDALONE) restore $(BACKUP)
 
 check: $(VENV)/.installed  ## Check the warehouse's connection and privileges
 	@$(BIN)/python -W ignore -m include.warehouse.check
@@ -78,7 +87,7 @@ test: setup kafka chromium promtool axe  ## Run all tests [ARGS=what pytest take
 kafka: $(VENV)/.installed
 	@{ command -v java && command -v mvn; } >/dev/null || ! command -v apt-get >/dev/null || \
 		(apt-get update -qq && apt-get install -y -qq --no-install-recommends default-jre-headless maven >/dev/null)
-	@$(RUN) kafka
+	@$(STANDALONE) kafka
 
 jars-checksums:  ## Write the jars.sha512 beside each pom again, after a change of one
 	@for folder in standalone/kafka tests/containers/standins; do \
@@ -130,10 +139,10 @@ docs: state  ## Build the manual as a site, with dbt's docs, in .local/site
 	@echo "Open $(SITE)/index.html"
 
 state: setup  ## Build dbt on generated files; manifest, warehouse and docs end in STATE [STATE=folder]
-	@$(RUN) state --state $(STATE)
+	@$(STANDALONE) state --state $(STATE)
 
 slim: setup  ## Build only the dbt models that differ from STATE, and their children [STATE=folder]
-	@$(RUN) changes --state $(STATE)
+	@$(STANDALONE) changes --state $(STATE)
 
 retention: $(VENV)/.installed  ## Delete old run results, logs and model versions
 	@$(BIN)/python -W ignore -m include.retention

@@ -23,8 +23,7 @@ from include.orchestration.parameters import day, switch
 
 @dag(
     schedule=[Asset("fct_sales"), Asset("fct_customer_segments")],
-    **dag_defaults(),
-    doc_md=__doc__,
+    **dag_defaults(__doc__),
     tags=["insights", "dbt"],
     params={
         "from_day": day("First day", "First day of the report; empty with a last day: 30 days up to it."),

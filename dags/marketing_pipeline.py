@@ -30,8 +30,7 @@ SETTINGS = get_settings()
 
 @dag(
     schedule=data_intervals(SETTINGS.pipeline_schedule),
-    **dag_defaults(),
-    doc_md=__doc__,
+    **dag_defaults(__doc__),
     tags=["batch", "dbt"],
     params={
         "source_location": location(

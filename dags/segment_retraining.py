@@ -24,11 +24,10 @@ from include.settings import get_settings
 
 @dag(
     schedule=asset_or_time(Asset("fct_sales"), get_settings().retraining_schedule),
-    **dag_defaults(),
-    doc_md=__doc__,
+    **dag_defaults(__doc__, get_settings().retraining_schedule),
     tags=["ml", "dbt"],
     params={
-        "k": Param(5, type="integer", minimum=2, maximum=10, title="k", description="Number of segments."),
+        "k": Param(5, type="integer", minimum=2, maximum=10, title="Segments", description="How many (k)."),
         "as_of_date": day("As-of date", "As-of date of recency; empty: the latest order."),
         "dry_run": switch("Dry run", "Train and judge, but promote nothing."),
         "override": names("Override", "Checks that may fail, by their names; recorded."),

@@ -27,8 +27,7 @@ from include.settings import get_settings
 
 @dag(
     schedule=data_intervals(get_settings().streaming_schedule),
-    **dag_defaults(),
-    doc_md=__doc__,
+    **dag_defaults(__doc__),
     tags=["streaming", "dbt"],
     params={
         "start_date": moment(

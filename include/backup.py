@@ -31,7 +31,7 @@ import duckdb
 import typer
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random
 
-from include.settings import Settings, get_settings
+from include.settings import Settings, get_settings, run_command
 from include.warehouse.duckdb import DuckDBWarehouse
 from include.warehouse.duckdb_file import log_of
 
@@ -331,4 +331,4 @@ def _errors_in_a_line() -> Iterator[None]:
 
 
 if __name__ == "__main__":
-    app()
+    run_command(app)

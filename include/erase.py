@@ -24,7 +24,7 @@ from typing import Annotated, NamedTuple
 
 import typer
 
-from include.settings import PROJECT_ROOT, Settings, get_settings
+from include.settings import PROJECT_ROOT, Settings, get_settings, run_command
 from include.warehouse import Role, Session, Warehouse, get_warehouse
 from include.warehouse.duckdb import DuckDBWarehouse
 
@@ -290,4 +290,4 @@ def _time_travel(session: Session, now: dt.datetime) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    app()
+    run_command(app)

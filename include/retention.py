@@ -14,7 +14,7 @@ from pathlib import Path
 
 import typer
 
-from include.settings import PROJECT_ROOT, Settings, get_settings
+from include.settings import PROJECT_ROOT, Settings, get_settings, run_command
 from include.warehouse import get_warehouse
 
 SECONDS_A_DAY = 86_400
@@ -87,4 +87,4 @@ def delete_versions(settings: Settings) -> int:
 
 
 if __name__ == "__main__":
-    app()
+    run_command(app)

@@ -1,10 +1,12 @@
 """Every setting of the product, read from the environment once, with its default and its meaning."""
 
+import sys
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
-from pydantic import Field, SecretStr, ValidationInfo, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
@@ -13,15 +15,49 @@ SNOWFLAKE_CONNECTION = "snowflake_default"  # of Airflow
 SNOWFLAKE_DATABASE = "MARKETING_INSIGHTS_DB"
 
 
-class Settings(BaseSettings):
-    """Settings of the batch product; the environment variable is the field's name in upper case."""
+class SettingsError(ValueError):
+    """Settings cannot be used; the message has a sentence for each, with its variable, and no value."""
+
+
+class EnvironmentSettings(BaseSettings):
+    """Settings read from the environment; what cannot be used raises SettingsError."""
 
     model_config = SettingsConfigDict(
         extra="ignore",
         frozen=True,
         env_ignore_empty=True,
-        hide_input_in_errors=True,  # an error would show a secret address
+        hide_input_in_errors=True,  # an error would show a secret
     )
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise SettingsError(" ".join(map(self._sentence, error.errors()))) from None
+
+    @classmethod
+    def _sentence(cls, fault: Any) -> str:
+        """Return pydantic's finding as a sentence that names the variable."""
+        said = fault["msg"].removeprefix("Value error, ").removeprefix("Input ")
+        if not fault["loc"]:  # of several settings, which it names
+            return f"{said}."
+        name = str(fault["loc"][0])
+        variable = f"{cls.model_config.get('env_prefix', '')}{name}" if name in cls.model_fields else name
+        said = f"it {said}" if fault["msg"].startswith("Input ") else said
+        return f"The setting {variable.upper()} cannot be used: {said}."
+
+
+def run_command(command: Callable[[], Any]) -> NoReturn:
+    """Run a program's command line and exit; a setting that cannot be used is a sentence and exit code 2."""
+    try:
+        sys.exit(command())
+    except SettingsError as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(2)
+
+
+class Settings(EnvironmentSettings):
+    """Settings of the batch product; the environment variable is the field's name in upper case."""
 
     local_dir: Path = Field(
         PROJECT_ROOT / ".local", description="Folder of all run-time state on this machine."
@@ -198,19 +234,13 @@ class Settings(BaseSettings):
         return PROJECT_ROOT / value.expanduser()
 
 
-class SnowflakeSettings(BaseSettings):
+class SnowflakeSettings(EnvironmentSettings):
     """How to reach Snowflake, and as whom; the environment variable is SNOWFLAKE_ and the field's name.
 
     Without an account, account, user and credentials come from Airflow's connection `snowflake_default`.
     """
 
-    model_config = SettingsConfigDict(
-        env_prefix="SNOWFLAKE_",
-        env_ignore_empty=True,
-        extra="ignore",
-        frozen=True,
-        hide_input_in_errors=True,  # an error would show the secrets
-    )
+    model_config = SettingsConfigDict(env_prefix="SNOWFLAKE_")
 
     account: str | None = Field(
         None, description="Account identifier (organisation-account); unset: Airflow's connection is used."
@@ -263,5 +293,5 @@ def uses_airflow_connection(settings: Settings) -> bool:
 
 @lru_cache
 def get_settings() -> Settings:
-    """Return the process's settings; raises pydantic.ValidationError that names the bad variable."""
+    """Return the process's settings; raises SettingsError that names the bad variable."""
     return Settings()

@@ -3,18 +3,19 @@
 import numpy as np
 import pandas as pd
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
+from include.settings import EnvironmentSettings
 from ml.segmentation import FittedFeature
 
 BINS = 10
 EMPTY = 1e-4  # the share that an empty bin counts as: its logarithm must be finite
 
 
-class RefitSettings(BaseSettings):
+class RefitSettings(EnvironmentSettings):
     """When a model is fitted anew; each environment variable is ML_ and the field's name in upper case."""
 
-    model_config = SettingsConfigDict(env_prefix="ML_", extra="ignore", frozen=True, env_ignore_empty=True)
+    model_config = SettingsConfigDict(env_prefix="ML_")
 
     refit_days: int = Field(30, ge=1, description="Days after which a model is fitted anew.")
     max_drift: float = Field(

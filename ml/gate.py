@@ -7,15 +7,16 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
+from include.settings import EnvironmentSettings
 from ml.archetypes import ARCHETYPES
 
 
-class GateSettings(BaseSettings):
+class GateSettings(EnvironmentSettings):
     """Limits of the gate; each environment variable is ML_ and the field's name in upper case."""
 
-    model_config = SettingsConfigDict(env_prefix="ML_", extra="ignore", frozen=True, env_ignore_empty=True)
+    model_config = SettingsConfigDict(env_prefix="ML_")
 
     min_silhouette_gain: float = Field(
         0.02,

@@ -19,6 +19,7 @@ import pandas as pd
 import typer
 from sklearn.metrics import roc_auc_score
 
+from include.settings import run_command
 from include.warehouse import Warehouse, get_warehouse
 from ml.features import CUSTOMER_ID, FEATURES_TABLE
 from ml.purchases import (
@@ -287,4 +288,4 @@ def main(
 
 
 if __name__ == "__main__":
-    app()
+    run_command(app)

@@ -32,7 +32,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Column, Table
 
-from include.settings import get_settings
+from include.settings import get_settings, run_command
 from include.storage import on_this_machine, open_folder, replace_file
 from ml.features import CUSTOMER_ID, CustomerFeatures, parse_features
 from ml.segmentation import SegmentModel
@@ -506,4 +506,4 @@ def _print_current(current: Current) -> None:
 
 
 if __name__ == "__main__":
-    app()
+    run_command(app)

@@ -24,7 +24,7 @@ import typer
 from rich.console import Console
 
 from include.dbt_with_parent import DBT_WITH_PARENT
-from include.settings import DBT_PROJECT_DIR, Settings, get_settings, uses_airflow_connection
+from include.settings import DBT_PROJECT_DIR, Settings, get_settings, run_command, uses_airflow_connection
 from include.warehouse import Warehouse, get_warehouse
 from ml.registry import Current, Registry, RegistryError, open_registry
 from ml.seed import MODEL_COLUMNS, MODEL_SEED, SEED, SEEDS
@@ -175,4 +175,4 @@ def main(
 
 
 if __name__ == "__main__":
-    app()
+    run_command(app)

@@ -14,6 +14,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from include.settings import run_command
 from ml.features import FeaturesError, read_features
 from ml.gate import UnknownCheckError
 from ml.registry import RegistryError, open_registry
@@ -86,4 +87,4 @@ def _table(summary: pd.DataFrame) -> Table:
 
 
 if __name__ == "__main__":
-    app()
+    run_command(app)

@@ -4,6 +4,7 @@ import logging
 import os
 import signal
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, NoReturn
@@ -13,26 +14,24 @@ import typer
 from rich.console import Console
 
 from include import backup as backups
-from include.settings import Settings, get_settings
+from include.settings import DBT_PROJECT_DIR, Settings, get_settings, run_command
 from standalone.demo import run_demo, source_for
-from standalone.environment import (
-    ADMIN_USER,
-    admin_password,
-    airflow_environment,
-    shell_exports,
-    write_env_file,
-)
+from standalone.environment import airflow_environment, shell_exports, write_env_file
 from standalone.errors import StandaloneError
 from standalone.kafka import BrokerError, uses_own_broker
-from standalone.kafka.jars import fetch_jars
-from standalone.manifest import refresh_manifest
+from standalone.kafka.jars import fetch_jars, jar_dir
+from standalone.manifest import is_current, refresh_manifest
+from standalone.progress import waiting
 from standalone.sources import make_room, recall, remember
 from standalone.stack import Stack
 from standalone.summary import render
+from standalone.up import addresses, as_it_runs, ensure_live_views, run_all, what_next
+from standalone.up import status as print_status
 from standalone.upgrade import backup_before_upgrade
 
 app = typer.Typer(help="The stack on this machine.", no_args_is_help=True, pretty_exceptions_enable=False)
 console = Console(highlight=False, soft_wrap=True)
+errors = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
 
 GENERATED = "generated"  # DATA_DIR for the made-up shop
 # The last one: the DuckDB file is damaged, or another program has held it for minutes.
@@ -53,6 +52,7 @@ Replace = Annotated[
         help="Set a DuckDB file aside that holds generated files where these are a shop's, or the reverse.",
     ),
 ]
+Run = Annotated[bool, typer.Option(envvar="RUN", help="Unpause every DAG and run each once.")]
 State = Annotated[Path, typer.Option(help="Folder of a manifest and what it describes.")]
 Scale = Annotated[int, typer.Option(min=1, help="Multiplies the generated order lines.")]
 
@@ -69,7 +69,9 @@ def private_state() -> None:
 def manifest() -> None:
     """Run `dbt parse` if the dbt project changed since the last time."""
     settings = get_settings()
-    refresh_manifest(settings)
+    quick = is_current(DBT_PROJECT_DIR, settings.warehouse)
+    with nullcontext() if quick else waiting(console, "Parsing the dbt project"):
+        refresh_manifest(settings)
     if not Stack(settings).processes.running():  # env.sh describes the stack that runs
         write_env_file(settings)
 
@@ -78,8 +80,9 @@ def manifest() -> None:
 def kafka() -> None:
     """Fetch the jars of the local broker, unless no local broker is wanted."""
     settings = get_settings()
-    if settings.feeds != "none" and uses_own_broker(settings):
-        fetch_jars()
+    if settings.feeds != "none" and uses_own_broker(settings) and not jar_dir().exists():
+        with waiting(console, "Fetching the local broker"):
+            fetch_jars()
 
 
 @app.command()
@@ -89,16 +92,27 @@ def env() -> None:
 
 
 @app.command()
-def up(data_dir: DataDir = "", scale: Scale = 1, replace: Replace = False) -> None:
-    """Start the stack and keep it running."""
-    settings = _with_source(get_settings(), data_dir, scale, replace)
-    stack = Stack(settings)
-    with console.status("Starting Airflow"):
-        stack.start()
-    password = admin_password(stack.env)
-    console.print(f"Airflow UI  {stack.url}\nUser        {ADMIN_USER}\nPassword    {password}")
-    console.print(f"Files       {settings.source_location}\nLogs        {stack.log_dir}")
-    console.print(f"Shell       source {settings.local_dir / 'env.sh'}\nStop        make down")
+def up(data_dir: DataDir = "", scale: Scale = 1, replace: Replace = False, run: Run = False) -> None:
+    """Start the stack, unless it runs already, and keep it running; say where it is and what is next."""
+    stack = Stack(_with_source(get_settings(), data_dir, scale, replace))
+    if stack.processes.running():
+        stack = as_it_runs(stack, replace=replace)
+    else:
+        with waiting(console, "Starting Airflow, the first time for a minute"):
+            stack.start()
+        if not run:
+            ensure_live_views(stack.settings, console)
+    console.print(addresses(stack), markup=False)
+    if run:
+        run_all(stack, console)
+    console.print(what_next(stack), markup=False)
+
+
+@app.command()
+def status() -> None:
+    """Say what runs, with which files, feeds and ports, and how each DAG stands; 1 if a process has ended."""
+    if not print_status(Stack(get_settings()), console):
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -184,20 +198,29 @@ def _in_stack_environment() -> Settings:
     return settings
 
 
+class Interrupted(SystemExit):
+    """A person or the system asked this program to end."""
+
+
 def _exit_on_signal(signum: int, _: FrameType | None) -> NoReturn:
     """Turn a termination into an ordinary exit, so that what was started is stopped."""
-    raise SystemExit(128 + signum)
+    errors.print(f"\nInterrupted ({signal.Signals(signum).name}), stopping …")
+    raise Interrupted(128 + signum)
 
 
 def main() -> None:
     """Run the command line; a known failure is one clear message and exit code 1."""
     logging.getLogger("aiokafka").setLevel(logging.WARNING)  # its notes would stand among the figures
-    for signum in (signal.SIGTERM, signal.SIGHUP):
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(signum, _exit_on_signal)
     try:
-        app()
+        run_command(app)
+    except Interrupted:
+        left = Stack(get_settings()).processes.running()
+        errors.print("The stack goes on running. Stop it: make down" if left else "Nothing is left running.")
+        raise
     except KNOWN_FAILURES as error:
-        Console(stderr=True, highlight=False, soft_wrap=True, markup=False).print(str(error))
+        errors.print(str(error))
         raise SystemExit(1) from None
 
 

@@ -112,6 +112,11 @@ class AirflowApi:
         found = self._call("GET", f"/dags/{dag_id}/dagRuns", params={"state": UNFINISHED_RUNS, "limit": PAGE})
         return [_run(one) for one in found["dag_runs"]]
 
+    def latest_runs(self, dag_id: str) -> list[RunState]:
+        """Return the newest runs, the newest first."""
+        found = self._call("GET", f"/dags/{dag_id}/dagRuns", params={"order_by": "-run_after", "limit": 10})
+        return [_run(one) for one in found["dag_runs"]]
+
     def fail_run(self, dag_id: str, run_id: str) -> None:
         """Mark a run as failed, which also terminates its tasks."""
         self._call("PATCH", f"/dags/{dag_id}/dagRuns/{run_id}", json={"state": "failed"})

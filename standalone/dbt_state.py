@@ -9,6 +9,7 @@ import subprocess
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import duckdb
@@ -17,6 +18,7 @@ from include.ingestion.datasets import DATASETS
 from include.ingestion.loader import create_tables, ingest
 from include.settings import DBT_PROJECT_DIR, Settings
 from include.warehouse.duckdb import DuckDBWarehouse
+from ml.seed import SEEDS, ensure_seed
 from standalone.environment import VENV_BIN, airflow_environment, sample_data_dir
 from standalone.errors import StandaloneError
 from standalone.sample_data.generator import generate
@@ -133,10 +135,17 @@ def _print_money(before: Path, after: Path) -> None:
 
 
 def _dbt(settings: Settings, project: Path, command: list[str], folder: Path) -> None:
-    """Run dbt on the folder's warehouse, its output on ours; Airflow's own manifest stays as it is."""
+    """Run dbt on the folder's warehouse, its output on ours; Airflow's own manifest stays as it is.
+
+    In a copy of the project without segments: those in use here are of customers whom no generated file has.
+    """
     own = settings.model_copy(update={"warehouse": "duckdb", "duckdb_path": (folder / WAREHOUSE).resolve()})
     argv = [str(VENV_BIN / "dbt"), *command, "--target-path", str(folder.resolve())]
     env = {**airflow_environment(own), "WAREHOUSE": own.warehouse}
-    result = subprocess.run(argv, cwd=project, env=env, check=False)  # noqa: S603
+    in_use = shutil.ignore_patterns("target", "logs", *(f"{seed}.csv" for seed in SEEDS))
+    with TemporaryDirectory(prefix="dbt-state-") as parent:
+        copy = shutil.copytree(project, Path(parent) / "dbt", ignore=in_use)
+        ensure_seed(copy)
+        result = subprocess.run(argv, cwd=copy, env=env, check=False)  # noqa: S603
     if result.returncode != 0:
         raise StateError(f"dbt {command[0]} failed with exit code {result.returncode}")

@@ -18,7 +18,7 @@ from include.settings import Settings
 from standalone.airflow_api import UNFINISHED_RUNS, AirflowApi, RunState, TaskState
 from standalone.environment import airflow_environment, airflow_home, sample_data_dir
 from standalone.errors import StandaloneError
-from standalone.progress import IDLE, progress
+from standalone.progress import IDLE, progress, waiting
 from standalone.sample_data.generator import generate
 from standalone.stack import Stack
 from standalone.summary import Stage, Summary, read_warehouse
@@ -28,6 +28,8 @@ BATCH_DAG, SEGMENTS_DAG, STREAMING_DAG = "marketing_pipeline", "segment_retraini
 INSIGHTS_DAG = "marketing_insights"
 PRODUCER = "dbt_producer_watcher"  # the task that runs dbt in a Cosmos task group
 POLL_SECONDS = 0.5
+# What dbt says of each node, twice: `12 of 159 START …`, then `12 of 159 OK …` or another outcome.
+_DBT_NODE = re.compile(r"\b\d+ of (\d+) ([A-Z-]+) (?!hook:)")
 # The text of an error in dbt's JSON log.
 _DBT_ERROR = re.compile(r'"level": "error", "msg": ("(?:[^"\\]|\\.)*")')
 
@@ -49,8 +51,9 @@ def run_demo(settings: Settings, console: Console) -> Summary:
     env = {**airflow_environment(settings), **schedules, "SOURCE_LOCATION": settings.source_location}
     stack = Stack(settings, env)
     began = datetime.now(UTC)
-    console.print(f"Files: {settings.source_location}\nStarting Airflow at {stack.url} …")
-    stack.start()  # outside: a stack that `make up` runs is refused here, and must not be stopped
+    console.print(f"Files: {settings.source_location}\nAirflow: {stack.url}")
+    with waiting(console, "Starting Airflow"):
+        stack.start()  # outside: a stack that `make up` runs is refused here, and must not be stopped
     with stopped_afterwards(stack) as stop_seconds:
         stack.wait_for_dag(BATCH_DAG, since=began)
         start = Stage("start the stack", (datetime.now(UTC) - began).total_seconds())
@@ -135,6 +138,20 @@ def now_running(tasks: list[TaskState]) -> str:
     return ", ".join(dict.fromkeys(active)) or IDLE
 
 
+def build_progress(logs: Path, dag_id: str, run_id: str, tasks: list[TaskState]) -> str:
+    """Return how many nodes the dbt builds at work have done, from the logs of the tasks that run dbt."""
+    running = (task for task in tasks if task.state == "running" and task.task_id.endswith(PRODUCER))
+    counts = (_nodes_done(task_log(logs, dag_id, run_id, task)) for task in running)
+    return ", ".join(f"{done} of {total} dbt nodes" for done, total in counts if total)
+
+
+def _nodes_done(log: Path) -> tuple[int, int]:
+    """Return the number of nodes that a dbt build has done, and of all it will run (0 while it parses)."""
+    text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
+    found = _DBT_NODE.findall(text)
+    return sum(word != "START" for _, word in found), int(found[-1][0]) if found else 0
+
+
 def task_log(logs: Path, dag_id: str, run_id: str, task: TaskState) -> Path:
     """Return the log file of a task's last attempt."""
     folder = logs / f"dag_id={dag_id}" / f"run_id={run_id}" / f"task_id={task.task_id}"
@@ -184,11 +201,16 @@ def _run_dag(stack: Stack, dag_id: str, conf: dict[str, str], console: Console) 
         api.fail_run(dag_id, left.run_id)
     with _unpaused(api, dag_id):
         run = api.trigger(dag_id, conf)
-        console.print(f"Run {run.run_id} of DAG {dag_id}")
-        run, tasks = _follow(stack, api, dag_id, run, console)
+        return stages_of(follow(stack, dag_id, run, console))
+
+
+def follow(stack: Stack, dag_id: str, run: RunState, console: Console) -> list[TaskState]:
+    """Show a run's progress until it ends and return its tasks; raises DemoError if it fails."""
+    console.print(f"Run {run.run_id} of DAG {dag_id}")
+    run, tasks = _follow(stack, stack.api(), dag_id, run, console)
     if run.state != "success":
         raise DemoError(describe_failure(dag_id, run, tasks, log_root(stack.settings, stack.env)))
-    return stages_of(tasks)
+    return tasks
 
 
 @contextmanager
@@ -222,7 +244,8 @@ def _follow(
             stack.refuse_if_one_ended()
             run = retries(api.run, dag_id, run.run_id)
             tasks = retries(api.tasks, dag_id, run.run_id)
-            show(sum(task.finished for task in tasks), len(tasks), now_running(tasks))
+            detail = build_progress(log_root(stack.settings, stack.env), dag_id, run.run_id, tasks)
+            show(sum(task.finished for task in tasks), len(tasks), now_running(tasks), detail)
             if run.state not in UNFINISHED_RUNS:
                 return run, tasks
             time.sleep(POLL_SECONDS)

@@ -100,6 +100,10 @@ def _follows_from_settings(settings: Settings, base: Mapping[str, str]) -> dict[
         "AIRFLOW__API__PORT": str(port),
         "AIRFLOW__API__BASE_URL": f"http://localhost:{port}",
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{port}/execution/",
+        # Cosmos asks for it whether lineage is on or off, and each program would warn that it is missing.
+        "AIRFLOW__OPENLINEAGE__NAMESPACE": base.get("OPENLINEAGE_NAMESPACE")
+        or base.get("AIRFLOW__OPENLINEAGE__NAMESPACE")
+        or "default",
         **broker_environment(settings, base),
     }
 

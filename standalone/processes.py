@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -49,8 +50,17 @@ class ProcessSet:
         self.state_file = state_file
         self.log_dir = log_dir
 
-    def start(self, commands: Sequence[Command], env: Mapping[str, str], cwd: Path) -> None:
-        """Start every command; whatever was started before is the caller's to check with running()."""
+    def start(
+        self,
+        commands: Sequence[Command],
+        env: Mapping[str, str],
+        cwd: Path,
+        about: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Start every command; whatever was started before is the caller's to check with running().
+
+        `about` (JSON) is what about() tells another program of them.
+        """
         self.log_dir.mkdir(parents=True, exist_ok=True)
         self.state_file.parent.mkdir(parents=True, exist_ok=True)
         stack_id = uuid.uuid4().hex
@@ -59,8 +69,13 @@ class ProcessSet:
         started: list[Started] = []
         for command in commands:
             started.append(self._start_one(command, marked, cwd))
-            state = {"id": stack_id, "processes": [asdict(one) for one in started]}
+            state = {"id": stack_id, "about": about, "processes": [asdict(one) for one in started]}
             self.state_file.write_text(json.dumps(state, indent=2), encoding="utf-8")
+
+    def about(self) -> dict[str, Any]:
+        """Return what was said of the programs when they were started."""
+        about = self._state().get("about")
+        return dict(about) if isinstance(about, dict) else {}
 
     def running(self) -> list[str]:
         """Return the names of the programs that are running; a stale record (crash, reboot) gives none."""

@@ -11,6 +11,7 @@ from contextlib import closing
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import requests
 
@@ -49,6 +50,7 @@ COMPONENTS = (
 # The api-server reports these; its own answer is the proof that it lives.
 REPORTED = ("scheduler", "dag_processor", "triggerer")
 POOL, POOL_SLOTS = "warehouse", 1
+AS_STARTED = {"source_location", "feeds", "warehouse", "airflow_port", "simulator_port", "kafka_port"}
 
 
 class StackError(StandaloneError):
@@ -70,6 +72,14 @@ class Stack:
         address = f"http://127.0.0.1:{self.settings.airflow_port}"
         return AirflowApi(address, ADMIN_USER, admin_password(self.env))
 
+    def as_started(self) -> "Stack":
+        """Return the stack that runs, with the settings it was started with: this shell may have others."""
+        return Stack(self.settings.model_copy(update=self.processes.about().get("settings", {})))
+
+    def ports(self) -> list[tuple[int, str]]:
+        """Return each port of this machine that the stack opens, with the setting that moves it."""
+        return [(self.settings.airflow_port, "AIRFLOW_PORT"), *streaming_ports(self.settings, self.env)]
+
     def start(self, timeout: float = 180) -> None:
         """Start everything and return when every component is healthy.
 
@@ -88,7 +98,7 @@ class Stack:
         started_at = datetime.now(UTC)
         try:
             env = {**self.env, **feeds_environment(self.settings, self.env)}
-            self.processes.start((*COMPONENTS, *streaming), env, PROJECT_ROOT)
+            self.processes.start((*COMPONENTS, *streaming), env, PROJECT_ROOT, self._about())
             self._wait(lambda: self._is_healthy(started_at), "Airflow is not healthy", timeout)
             self._wait(
                 lambda: not unhealthy_workers(self.settings), "The Kafka workers are not healthy", timeout
@@ -114,6 +124,12 @@ class Stack:
         """Raise StackError with its log's last lines if one of the processes ended by itself."""
         for name in self.processes.ended():
             raise StackError(_ended_early(name, self.processes.log_file(name)))
+
+    def _about(self) -> dict[str, Any]:
+        return {
+            "settings": self.settings.model_dump(include=AS_STARTED, mode="json"),
+            "ports": self.ports(),
+        }
 
     def _refuse_if_running(self) -> None:
         if self.processes.running():

@@ -4,7 +4,6 @@ Deletes only events that staging holds, and never touches the stored offsets. St
 here, since dbt never rebuilds it in full.
 """
 
-import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
@@ -12,6 +11,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from include.settings import run_command
 from include.warehouse import Session, get_warehouse
 
 console = Console(highlight=False, soft_wrap=True)
@@ -72,4 +72,4 @@ def _tables(session: Session) -> set[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(app())
+    run_command(app)

@@ -10,24 +10,17 @@ from urllib.parse import urlsplit
 
 from aiokafka.helpers import create_ssl_context
 from pydantic import Field, SecretStr, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
-from include.settings import Settings
+from include.settings import EnvironmentSettings, Settings
 
 SNOWFLAKE_BATCH_SECONDS = 300  # its warehouse bills a minute each time it wakes
 
-_CONFIG = SettingsConfigDict(
-    extra="ignore",
-    frozen=True,
-    env_ignore_empty=True,
-    hide_input_in_errors=True,  # an error would show the secrets
-)
 
-
-class KafkaSettings(BaseSettings):
+class KafkaSettings(EnvironmentSettings):
     """How to reach the brokers, and how topics are created; the variable is KAFKA_ and the field's name."""
 
-    model_config = SettingsConfigDict(**_CONFIG, env_prefix="KAFKA_")
+    model_config = SettingsConfigDict(env_prefix="KAFKA_")
 
     bootstrap_servers: str = Field("localhost:9092", description="Brokers as host:port, comma-separated.")
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
@@ -84,10 +77,8 @@ class KafkaSettings(BaseSettings):
         return arguments
 
 
-class ProducerSettings(BaseSettings):
+class ProducerSettings(EnvironmentSettings):
     """Settings of the producer; the variable is the field's name in upper case."""
-
-    model_config = _CONFIG
 
     coingecko_url: str = Field("https://api.coingecko.com/api/v3", description="Base URL of the price feed.")
     coingecko_api_key: SecretStr | None = Field(
@@ -127,10 +118,10 @@ def _is_loopback(host: str | None) -> bool:
         return False
 
 
-class ConsumerSettings(BaseSettings):
+class ConsumerSettings(EnvironmentSettings):
     """Settings of the consumer; the variable is CONSUMER_ and the field's name."""
 
-    model_config = SettingsConfigDict(**_CONFIG, env_prefix="CONSUMER_")
+    model_config = SettingsConfigDict(env_prefix="CONSUMER_")
 
     batch_rows: int = Field(50_000, gt=0, description="Maximum events of a batch.")
     batch_bytes: int = Field(67_108_864, gt=0, description="Maximum bytes of a batch; bounds the memory.")
@@ -171,10 +162,8 @@ class ConsumerSettings(BaseSettings):
         return self
 
 
-class MonitoringSettings(BaseSettings):
+class MonitoringSettings(EnvironmentSettings):
     """Settings of both workers' monitoring; the variable is the field's name in upper case."""
-
-    model_config = _CONFIG
 
     metrics_host: str = Field(
         "127.0.0.1", description="Address that /metrics and /healthz listen on; 0.0.0.0 in a container."

@@ -71,10 +71,18 @@ def ingest(warehouse: Warehouse, location: str, dataset_name: str) -> list[LoadR
     replaces its own rows in one transaction. What is left out of the folder or of a workbook is named in log
     and ledger. Of runs that load one data set at once, one goes first and the others see what it has loaded.
     A data set that is not needed may have no file: its table is made, and what was loaded before stays.
-    Raises IngestionError, with nothing half-loaded, where a file is missing or cannot be read, and
-    SourceUnavailableError where its store does not answer.
+    Raises IngestionError, which names file and folder, with nothing half-loaded, where a file is missing or
+    cannot be read, and SourceUnavailableError where its store does not answer.
     """
-    dataset = DATASETS[dataset_name]
+    try:
+        return _ingest(warehouse, location, DATASETS[dataset_name])
+    except IngestionError as error:
+        if location in str(error):
+            raise
+        raise IngestionError(f"{error} It lies in {location}.") from error
+
+
+def _ingest(warehouse: Warehouse, location: str, dataset: Dataset) -> list[LoadResult]:
     results = []
     inbox = open_inbox(location, dataset)
     origin = Origin(inbox.is_generated, location)

@@ -5,7 +5,6 @@
 
 import base64
 import hashlib
-import sys
 from collections.abc import Mapping
 from datetime import date, timedelta
 from typing import Annotated, Any
@@ -20,7 +19,7 @@ from include.insights.period import CUSTOM, DEFAULT, PeriodError, period_of
 from include.insights.snapshot import Snapshot, SnapshotError, latest
 from include.insights.web import static, templates
 from include.orchestration.ui import address_of
-from include.settings import Settings, get_settings
+from include.settings import Settings, get_settings, run_command
 from include.storage import open_folder, replace_file
 
 FILE = "report.html"
@@ -174,4 +173,4 @@ def main(
 if __name__ == "__main__":
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command()(main)
-    sys.exit(app())
+    run_command(app)

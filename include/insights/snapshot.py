@@ -29,7 +29,7 @@ import typer
 
 from include.ingestion.origin import held_by
 from include.insights.tables import TABLES, RegistryUnreadableError, model_gate
-from include.settings import get_settings
+from include.settings import get_settings, run_command
 from include.storage import on_this_machine, open_folder, replace_file
 from include.warehouse import Session, Warehouse, get_warehouse
 
@@ -398,4 +398,4 @@ def erase_command(customer_id: int, location: Location = "") -> None:
 
 
 if __name__ == "__main__":
-    app()
+    run_command(app)

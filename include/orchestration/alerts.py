@@ -9,7 +9,6 @@ import asyncio
 import html
 import logging
 import re
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -23,7 +22,7 @@ from tenacity import retry, retry_if_exception, stop_after_attempt, wait_exponen
 
 from include.alert_kind import AlertKind
 from include.orchestration.ui import address_of
-from include.settings import Settings, get_settings
+from include.settings import Settings, get_settings, run_command
 
 log = logging.getLogger(__name__)
 
@@ -251,4 +250,4 @@ def main() -> int:
 
 if __name__ == "__main__":
     logging.basicConfig(level="INFO", format="%(message)s")
-    sys.exit(main())
+    run_command(main)

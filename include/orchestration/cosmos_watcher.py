@@ -7,6 +7,7 @@ tests/orchestration/test_cosmos_watcher.py says in one sentence what a new Cosmo
 from functools import partial
 from typing import Any
 
+from airflow.providers.openlineage import conf as lineage
 from airflow.sdk import Context, TriggerRule, XComArg
 from airflow.sdk.bases.operator import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
@@ -66,6 +67,17 @@ def build_again(context: Context) -> None:
     Airflow's hook before the producer's execute().
     """
     context["ti"] = _as_first_try(context["ti"])
+
+
+def read_lineage_if_asked(context: Context) -> None:
+    """Let the producer read dbt's lineage only where a setting says who gets it.
+
+    Airflow's hook before the producer's execute(). Cosmos reads it in any case, for nobody, and warns of each
+    test of a snapshot.
+    """
+    if lineage.is_disabled():
+        producer: Any = context["task"]
+        producer.calculate_openlineage_events_completes = lambda *_, **__: False
 
 
 def report_the_build(context: Context) -> None:

@@ -28,10 +28,19 @@ def asset_or_time(asset: Asset, cron: str) -> AssetOrTimeSchedule | list[Asset]:
     return AssetOrTimeSchedule(timetable=CronTriggerTimetable(cron, timezone="UTC"), assets=[asset])
 
 
-def dag_defaults() -> dict[str, Any]:
-    """Return the arguments that all DAGs share."""
+def dag_defaults(doc: str, cron: str = "none") -> dict[str, Any]:
+    """Return the arguments that all DAGs share, and what the UI says of one: from its file's docstring.
+
+    The docstring begins with the DAG's name as a heading and a paragraph of a sentence or two. `cron` is for
+    a DAG of asset_or_time(): the UI shows its asset only.
+    """
     minutes = get_settings().alert_after_minutes
+    heading, summary, *_ = doc.strip().split("\n\n")
+    clock = f" Besides by the clock: {cron} (cron, UTC)." if cron != "none" else ""
     return {
+        "dag_display_name": heading.removeprefix("### "),
+        "description": " ".join(summary.replace("`", "").split()) + clock,
+        "doc_md": doc,
         "start_date": pendulum.datetime(2019, 1, 1, tz="UTC"),
         "catchup": False,
         "max_active_runs": 1,

@@ -12,6 +12,7 @@ from include.orchestration.cosmos_watcher import (
     build_again,
     expect_no_excluded_test,
     leave_no_backup_of_xcoms,
+    read_lineage_if_asked,
     report_the_build,
     start_producer_first,
 )
@@ -110,6 +111,7 @@ def before_dbt(context: Context) -> None:
     """Judge the run's parameters, as before any other task, and make each try of the producer build."""
     check_parameters(context)
     build_again(context)
+    read_lineage_if_asked(context)
 
 
 def _operator_args(dbt_vars: dict[str, str], full_refresh: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ it. Ends with 1 if one is missing, with 2 if there is no connection.
 import typer
 from rich.console import Console
 
+from include.settings import run_command
 from include.warehouse import NotReachableError, get_warehouse
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -35,4 +36,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    app()
+    run_command(app)

@@ -23,7 +23,7 @@ import duckdb
 import numpy as np
 import typer
 
-from include.settings import get_settings
+from include.settings import get_settings, run_command
 from include.warehouse.contradictions import contradictions
 from include.warehouse.duckdb import DuckDBSession, DuckDBWarehouse, is_lock_conflict
 from include.warehouse.duckdb_file import HEADER_BYTES, log_of
@@ -196,4 +196,4 @@ def _damaged(path: Path) -> Path:
 
 
 if __name__ == "__main__":
-    app()
+    run_command(app)

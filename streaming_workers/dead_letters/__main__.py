@@ -1,7 +1,6 @@
 """Show dead letters and replay them: `python -m streaming_workers.dead_letters {list,replay}`."""
 
 import asyncio
-import sys
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -13,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from include.settings import run_command
 from streaming_workers.dead_letters.replay import replay_all
 from streaming_workers.dead_letters.topic import error_header, newest
 from streaming_workers.events import STREAMS, Stream
@@ -91,4 +91,4 @@ def _run(command: Callable[[KafkaSettings], Coroutine[Any, Any, Any]]) -> Any:
 
 
 if __name__ == "__main__":
-    sys.exit(app())
+    run_command(app)

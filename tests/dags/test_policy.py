@@ -80,7 +80,17 @@ def test_dag_has_owner_tags_and_docs(dag: DAG) -> None:
     assert dag.tags
     assert dag.doc_md
     assert len(dag.doc_md) > 200
+    assert dag.dag_display_name == dag.dag_id.replace("_", " ").capitalize()
+    assert dag.description
+    assert dag.description.endswith(".")
     assert {task.owner for task in dag.tasks} == {"data-platform"}
+
+
+def test_the_weekly_schedule_is_in_the_description(bag: DagBag) -> None:
+    """Beside an asset, the UI shows no cron."""
+    description = bag.dags["segment_retraining"].description
+    assert description
+    assert description.endswith("Besides by the clock: 0 3 * * 0 (cron, UTC).")
 
 
 def test_dag_runs_once_at_a_time_without_catching_up(dag: DAG) -> None:
@@ -208,7 +218,10 @@ def _built_models(dag: DAG) -> set[str]:
 def test_dbt_builds_what_the_dag_shows(bag: DagBag) -> None:
     """The task that runs dbt is told the same selection as the tasks were made by."""
     assert {task.task_id: (task.select, task.exclude) for task in _producers(bag)} == {
-        "transform.dbt_producer_watcher": (None, "tag:segments tag:streaming tag:insights"),
+        "transform.dbt_producer_watcher": (
+            None,
+            "tag:segments tag:streaming tag:insights resource_type:exposure resource_type:operation",
+        ),
         "streaming.dbt_producer_watcher": ("tag:streaming", None),
         "features.dbt_producer_watcher": ("int_customer_features", None),
         "segment_marts.dbt_producer_watcher": ("tag:segment_marts", None),

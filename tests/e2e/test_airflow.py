@@ -197,6 +197,15 @@ def test_a_user_logs_in_fills_in_the_form_and_triggers(
     assert ended(api, run_id) == "success"
     for task, found in states(api, run_id).items():
         assert found == {"success"}, task
+    assert warnings(stack, run_id) == []
+
+
+def warnings(stack: Stack, run_id: str) -> list[str]:
+    """Return the warnings in the logs of a run of the batch DAG: in a green one each would mean something."""
+    folder = log_root(stack.settings, stack.env) / f"dag_id={DAG}" / f"run_id={run_id}"
+    lines = [line for log in folder.rglob("*.log") for line in log.read_text(encoding="utf-8").splitlines()]
+    assert len(lines) > 100
+    return [line for line in lines if '"level":"warning"' in line]
 
 
 def test_the_scheduled_run_finds_nothing_new(stack: Stack, api: AirflowApi) -> None:

@@ -39,11 +39,11 @@ class Shop:
         return ingest(self.warehouse, str(self.folder), dataset)
 
     def complaint(self, dataset: str = "customers") -> str | None:
-        """Load the data set from the folder and return what ingestion says against it."""
+        """Load the data set from the folder and return what ingestion says against it, but for the folder."""
         try:
             self.ingest(dataset)
         except IngestionError as error:
-            return str(error)
+            return str(error).removesuffix(f" It lies in {self.folder}.")
         return None
 
     def query(self, sql: str) -> Rows:

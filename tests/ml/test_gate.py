@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 import pytest
-from pydantic import ValidationError
 
+from include.settings import SettingsError
 from ml.gate import CHECKS, GateFigures, GateSettings, UnknownCheckError, expect_checks, judge
 
 AT_THE_LIMITS = GateFigures(
@@ -98,5 +98,5 @@ def test_limits_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_limit_that_makes_no_sense_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ML_MIN_SEGMENT_SHARE", "5")
 
-    with pytest.raises(ValidationError, match="min_segment_share"):
+    with pytest.raises(SettingsError, match="ML_MIN_SEGMENT_SHARE"):
         GateSettings()

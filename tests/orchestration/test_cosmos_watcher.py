@@ -11,7 +11,7 @@ from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from cosmos.operators.watcher import DbtProducerWatcherOperator
 
-from include.orchestration.cosmos_watcher import build_again
+from include.orchestration.cosmos_watcher import build_again, read_lineage_if_asked
 from include.settings import PROJECT_ROOT
 
 ADVICE = "Cosmos has changed: {}. Read include/orchestration/cosmos_watcher.py before you take this release."
@@ -132,3 +132,28 @@ def test_no_node_is_ever_built_by_its_own_task(
             execute(node, None, try_number, producer)
     with pytest.raises(AirflowSkipException):
         execute(node, "skipped", try_number, "success")
+
+
+@pytest.mark.parametrize("address", ["", "http://marquez:5000"])
+def test_lineage_is_read_only_where_somebody_gets_it(
+    tasks: dict[str, Any], address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reading it takes time, and warns of each test of a snapshot."""
+    monkeypatch.delenv("AIRFLOW__OPENLINEAGE__TRANSPORT", raising=False)
+    monkeypatch.delenv("OPENLINEAGE_CONFIG", raising=False)
+    monkeypatch.setenv("OPENLINEAGE_URL", address)
+    producer = copy.copy(tasks["transform.dbt_producer_watcher"])
+    reads: list[bool] = []
+    monkeypatch.setattr(
+        DbtProducerWatcherOperator, "_get_dbt_local_artifact_processor", lambda *_: reads.append(True)
+    )
+    read_lineage_if_asked({"task": producer})
+    producer.calculate_openlineage_events_completes({}, "", [])
+    assert bool(reads) is bool(address), ADVICE.format("lineage is read elsewhere")
+
+
+def test_parsing_the_dags_warns_of_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """Each task parses its DAG, so a warning would be in each task's log."""
+    bag = DagBag(PROJECT_ROOT / "dags")
+    assert len(bag.dags) == 4
+    assert [record.message for record in caplog.records if record.levelname == "WARNING"] == []

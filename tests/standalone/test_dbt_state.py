@@ -10,6 +10,7 @@ import pytest
 
 from include.settings import DBT_PROJECT_DIR, Settings
 from include.warehouse.duckdb import DuckDBWarehouse
+from ml.seed import COLUMNS
 from standalone.dbt_state import (
     AMOUNTS,
     WAREHOUSE,
@@ -37,6 +38,11 @@ def project(tmp_path: Path) -> Path:
         "name: small\nprofile: marketing_insights\nmodels: {+materialized: table}\n"
         "flags: {send_anonymous_usage_stats: false, use_colors: false}\n"
     )
+    (folder / "seeds").mkdir()
+    customers_in_use = ",".join(COLUMNS) + "\n9999,1,Loyal Customers,v1\n"  # of a real shop
+    (folder / "seeds" / "customer_segments.csv").write_text(customers_in_use)
+    (folder / "tests").mkdir()
+    (folder / "tests" / "no_stranger.sql").write_text("select * from {{ ref('customer_segments') }}")
     for name, sql in MODELS.items():
         (folder / "models" / f"{name}.sql").write_text(sql)
     return folder
@@ -54,6 +60,7 @@ def test_only_what_changed_and_its_children_are_built(
     build_changes(settings, state, project)
     assert BUILT.findall(capfd.readouterr().out) == ["parent", "child"]
     assert more(tmp_path / "local/slim" / WAREHOUSE) == 0
+    assert "9999" in (project / "seeds" / "customer_segments.csv").read_text()
     assert more(state / WAREHOUSE) == 1469  # the state is as it was: the next change is compared with it, too
 
     (project / "models" / "other.sql").write_text("select 1 as one where no such thing")

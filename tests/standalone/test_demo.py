@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -17,6 +18,7 @@ from include.settings import Settings
 from standalone.airflow_api import RunState, TaskState
 from standalone.demo import (
     DemoError,
+    build_progress,
     describe_failure,
     last_error,
     now_running,
@@ -26,7 +28,7 @@ from standalone.demo import (
 )
 from standalone.errors import StandaloneError
 from standalone.processes import Command
-from standalone.progress import progress
+from standalone.progress import progress, waiting
 from standalone.stack import Stack, StackError
 from standalone.summary import Stage, read_warehouse, render
 
@@ -189,6 +191,36 @@ def test_progress_in_a_log_is_one_plain_line_for_each_new_stage(capsys: pytest.C
         "   0 of 2 tasks done, now: ingest",
         "   1 of 2 tasks done, now: transform",
     ]
+
+
+def test_who_waits_without_a_terminal_reads_a_line_now_and_then(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("standalone.progress.PLAIN_LINE_SECONDS", 0.01)
+    printed = ""
+    with waiting(Console(force_terminal=False), "Starting"):
+        while printed.count("\n") < 3:
+            printed += capsys.readouterr().out
+    assert re.fullmatch(r"Starting …\n(Starting … \d+ s\n)+", printed)
+
+
+def test_progress_counts_dbts_nodes_while_they_run(tmp_path: Path) -> None:
+    build = replace(task("transform.dbt_producer_watcher", "running"), try_number=1)
+    assert build_progress(tmp_path, "d", "r", [build]) == ""
+    log = tmp_path / "dag_id=d/run_id=r/task_id=transform.dbt_producer_watcher/attempt=1.log"
+    log.parent.mkdir(parents=True)
+    said = [
+        "09:00:00  1 of 3 START hook: marketing_insights.on-run-start.0 ... [RUN]",
+        "09:00:00  1 of 3 OK hook: marketing_insights.on-run-start.0 ... [OK in 0.01s]",
+        "09:00:01  1 of 212 START sql view model staging.base_customers ... [RUN]",
+        "09:00:01  2 of 212 START test not_null_customers ... [RUN]",
+        "09:00:02  1 of 212 OK created sql view model staging.base_customers ... [OK in 0.1s]",
+        "09:00:02  2 of 212 PASS not_null_customers ... [PASS in 0.1s]",
+        "09:00:02  3 of 212 START test unique_customers ... [RUN]",
+    ]
+    log.write_text("\n".join(json.dumps({"level": "info", "event": line}) for line in said))
+    others = [task("transform.fct_sales.run", "running"), replace(build, state="success")]
+    assert build_progress(tmp_path, "d", "r", [build, *others]) == "2 of 212 dbt nodes"
 
 
 @pytest.mark.parametrize("state", [None, "queued", "deferred", "up_for_retry", "up_for_reschedule"])

@@ -1,21 +1,25 @@
 """The stack as a user meets it: refusals in plain words, a real start, a real stop."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import duckdb
 import pytest
+from rich.console import Console
 
 from include.orchestration.scheduler import PRELOADED
 from include.settings import PROJECT_ROOT, Settings
 from standalone import stack as stack_module
-from standalone.airflow_api import AirflowApi, AirflowApiError
+from standalone.airflow_api import AirflowApi, AirflowApiError, RunState
 from standalone.environment import ADMIN_USER, airflow_environment
 from standalone.processes import Command
 from standalone.stack import Stack, StackError
+from standalone.up import LIVE_VIEWS, ensure_live_views, run_all
 from tests.machine import free_port, left_behind
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
@@ -107,9 +111,25 @@ def test_up_serves_the_ui_with_a_login_and_down_leaves_nothing(settings: Setting
             line.split(maxsplit=1) for line in up.stdout.replace("Airflow UI", "UI").splitlines() if line
         )
         assert shown["UI"] == f"http://localhost:{settings.airflow_port}"
-        again = run_cli("up", "--data-dir", str(tmp_path), env=env)
-        assert again.returncode == 1
-        assert "already running" in again.stderr
+        assert shown["Next"].startswith("make up RUN=1  (every DAG is paused")
+        elsewhere = env | {"AIRFLOW_PORT": "1"}  # a shell without the settings of the start
+        again = run_cli("up", "--data-dir", str(tmp_path), env=elsewhere)
+        assert (again.returncode, again.stderr) == (0, "")
+        assert f"Password    {shown['Password']}" in again.stdout
+        other = run_cli("up", "--data-dir", str(tmp_path / "dags"), env=env)
+        assert other.returncode == 1
+        assert (
+            f"already running at {shown['UI']} (Files: {tmp_path}, not {tmp_path / 'dags'})" in other.stderr
+        )
+        status = run_cli("status", env=elsewhere)
+        assert status.returncode == 0, status.stderr
+        for said in (
+            f"{settings.airflow_port} (AIRFLOW_PORT)",
+            "triggerer",
+            str(tmp_path),
+            "Feeds       none",
+        ):
+            assert said in status.stdout
 
         api = AirflowApi(shown["UI"], ADMIN_USER, shown["Password"])
         assert api.import_errors() == []
@@ -123,6 +143,80 @@ def test_up_serves_the_ui_with_a_login_and_down_leaves_nothing(settings: Setting
     assert left_behind(settings.local_dir) == []
     idle = run_cli("down", env=env)
     assert (idle.returncode, idle.stdout.strip()) == (0, "Nothing is running.")
+
+
+def test_ctrl_c_says_that_nothing_is_left(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "dags").mkdir()
+    env = {**os.environ, "AIRFLOW__CORE__DAGS_FOLDER": str(tmp_path / "dags")}
+    command = [sys.executable, "-m", "standalone", "up", "--data-dir", str(tmp_path)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=PROJECT_ROOT, env=env, stdout=pipe, stderr=pipe, text=True) as up:
+        assert up.stdout is not None
+        assert up.stdout.readline().startswith("Starting Airflow")
+        up.send_signal(signal.SIGINT)
+        _, said = up.communicate(timeout=120)
+    assert up.returncode == 130
+    assert said.split("\n")[1:3] == ["Interrupted (SIGINT), stopping …", "Nothing is left running."]
+    assert left_behind(settings.local_dir) == []
+
+
+def test_the_live_views_are_there_before_a_dag_ran(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fed = settings.model_copy(update={"feeds": "simulator"})
+    fed.duckdb_path.parent.mkdir(parents=True)
+    ensure_live_views(fed, Console(quiet=True))
+    with duckdb.connect(str(fed.duckdb_path), read_only=True) as connection:
+        for view in LIVE_VIEWS:
+            assert connection.execute(f"select count(*) from streaming.{view}").fetchall() == [(0,)]
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("dbt ran again"))
+    ensure_live_views(fed, Console(quiet=True))
+
+
+class Api:
+    """Airflow's API as far as the first run needs it; notes what is asked of it."""
+
+    def __init__(self, own: set[str]) -> None:
+        self.own = own
+        self.asked: list[str] = []
+
+    def set_paused(self, dag_id: str, *, paused: bool) -> None:
+        assert not paused
+        self.asked.append(f"unpause {dag_id}")
+
+    def latest_runs(self, dag_id: str) -> list[RunState]:
+        return [RunState("own", "queued", None, None)] if dag_id in self.own else []
+
+    def trigger(self, dag_id: str) -> RunState:
+        self.asked.append(f"trigger {dag_id}")
+        return RunState("by hand", "queued", None, None)
+
+
+@pytest.mark.parametrize("feeds", ["simulator", "none"])
+def test_the_first_run_goes_through_the_dags_in_order(
+    settings: Settings, feeds: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unpaused before its facts are there, a DAG would fail; one that starts by itself is not triggered."""
+    api = Api(own={"segment_retraining", "marketing_insights"})
+    monkeypatch.setattr("standalone.up.OWN_RUN_SECONDS", 0.01)
+    monkeypatch.setattr(Stack, "api", lambda self: api)
+    monkeypatch.setattr(Stack, "wait_for_dag", lambda *_, **__: None)
+    monkeypatch.setattr(
+        "standalone.up.follow", lambda stack, dag_id, run, console: api.asked.append(f"{run.run_id} {dag_id}")
+    )
+    run_all(Stack(settings.model_copy(update={"feeds": feeds})), Console(quiet=True))
+    streams = ["unpause streaming_marts", "trigger streaming_marts", "by hand streaming_marts"]
+    assert api.asked == [
+        "unpause marketing_insights",
+        "unpause marketing_pipeline",
+        "trigger marketing_pipeline",
+        "by hand marketing_pipeline",
+        "unpause segment_retraining",
+        "own segment_retraining",
+        *(streams if feeds == "simulator" else []),
+        "unpause marketing_insights",
+        "own marketing_insights",
+    ]
 
 
 def logs_of(settings: Settings) -> str:

@@ -1,8 +1,8 @@
 """Defaults of the consumer that depend on the warehouse."""
 
 import pytest
-from pydantic import ValidationError
 
+from include.settings import SettingsError
 from streaming_workers.settings import ConsumerSettings
 
 
@@ -35,6 +35,6 @@ def test_waiting_for_a_batch_is_no_stall(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("CONSUMER_BATCH_SECONDS", "200")
     monkeypatch.setenv("CONSUMER_STALL_SECONDS", "120")
     with pytest.raises(
-        ValidationError, match="CONSUMER_STALL_SECONDS=120 must be above CONSUMER_BATCH_SECONDS=200"
+        SettingsError, match="CONSUMER_STALL_SECONDS=120 must be above CONSUMER_BATCH_SECONDS=200"
     ):
         ConsumerSettings()
