@@ -27,7 +27,7 @@ export LOCAL_DIR DATA_DIR REPLACE
 # One environment for every command below; `source .local/env.sh` gives a shell the same.
 RUN := $(BIN)/python -m standalone
 
-.PHONY: help setup build demo report up down backup restore test lint format bench soak lock manifest clean chromium promtool axe \
+.PHONY: help setup build demo report up down backup restore copy query segments test lint format bench soak lock manifest clean chromium promtool axe \
 	kafka check parse docs retention digests jars-checksums state slim secrets audit actionlint env images sample containers containers-test \
 	push scan sign deploy release-check release
 
@@ -50,6 +50,9 @@ manifest: $(VENV)/.installed
 build: $(VENV)/.installed  ## Files in, tested tables out, no Airflow [DATA_DIR=path] [DUCKDB_PATH=file] [REPLACE=1]
 	@$(RUN) build --scale $(SCALE)
 
+segments: $(VENV)/.installed  ## Train the segments on what `make build` built, and the tables that follow
+	@$(RUN) segments
+
 demo: setup kafka  ## Run the whole product once and print a summary [DATA_DIR=path] [SCALE=n]
 	@$(RUN) demo --scale $(SCALE)
 
@@ -67,6 +70,14 @@ backup: $(VENV)/.installed  ## Back up warehouse, segments and Airflow's databas
 
 restore: $(VENV)/.installed  ## Put a backup in place, by default the newest; first make down [BACKUP=name]
 	@$(RUN) restore $(BACKUP)
+
+copy: $(VENV)/.installed  ## Copy the DuckDB file for a SQL tool, while all runs [TO=folder/marketing_insights.duckdb]
+	@$(BIN)/python -m include.backup copy $(TO)
+
+# As it was typed: make would expand what follows a dollar.
+query: override export SQL := $(value SQL)
+query: $(VENV)/.installed  ## Print all rows of a query SQL="select …" [FORMAT=table|csv|json]
+	@$(BIN)/python -W ignore -m include.query
 
 check: $(VENV)/.installed  ## Check the warehouse's connection and privileges
 	@$(BIN)/python -W ignore -m include.warehouse.check
