@@ -192,13 +192,20 @@ containers-test: $(VENV)/.installed  ## Run the compose file on a container engi
 # What was pushed, one reference by digest a line; the container driver of buildx is what makes attestations.
 PUSHED := $(LOCAL_DIR)/pushed
 BUILDX = docker buildx build --builder marketing --push --sbom=true --provenance=mode=max
-push:  ## Build and push both images REGISTRY=host/path [IMAGE_TAG=tag] [WAREHOUSE=snowflake]
+# The one that was named, in the environment or here; the default would be no choice.
+NAMED_WAREHOUSE = $(if $(filter file,$(origin WAREHOUSE)),,$(WAREHOUSE))
+push:  ## Build and push both images REGISTRY=host/path WAREHOUSE=snowflake [IMAGE_TAG=tag]
 	@test -n "$(REGISTRY)" || { echo "REGISTRY is not set, as in REGISTRY=registry.example.com/team" >&2; exit 2; }
+	@built=$$(docker image inspect --format '{{index .Config.Labels "warehouse"}}' $(AIRFLOW_IMAGE) 2>/dev/null || true); \
+		wanted=$(or $(NAMED_WAREHOUSE),$$built); \
+		test -n "$$wanted" || { echo "WAREHOUSE is not set, as in WAREHOUSE=snowflake: an image is built for one" >&2; exit 2; }; \
+		test "$${built:-$$wanted}" = "$$wanted" || { echo "$(AIRFLOW_IMAGE) was built for $$built, not for $$wanted:" \
+			"take another IMAGE_TAG, or first make images WAREHOUSE=$$wanted IMAGE_TAG=$(IMAGE_TAG)" >&2; exit 2; }; \
+		rm -rf $(PUSHED) && mkdir -p $(PUSHED) && echo "$$wanted" > $(PUSHED)/warehouse
 	@[ -z "$$REGISTRY_TOKEN" ] || docker login $(firstword $(subst /, ,$(REGISTRY))) \
 		--username "$$REGISTRY_USER" --password-stdin <<< "$$REGISTRY_TOKEN"
-	@rm -rf $(PUSHED) && mkdir -p $(PUSHED)
 	@docker buildx inspect marketing >/dev/null 2>&1 || docker buildx create --name marketing --driver docker-container
-	$(BUILDX) --metadata-file $(PUSHED)/airflow.json --build-arg WAREHOUSE=$(WAREHOUSE) --tag $(REGISTRY)/$(AIRFLOW_IMAGE) .
+	$(BUILDX) --metadata-file $(PUSHED)/airflow.json --build-arg WAREHOUSE=$$(cat $(PUSHED)/warehouse) --tag $(REGISTRY)/$(AIRFLOW_IMAGE) .
 	$(BUILDX) --metadata-file $(PUSHED)/workers.json --file streaming_workers/Dockerfile --tag $(REGISTRY)/$(WORKERS_IMAGE) .
 	@for image in airflow workers; do \
 		digest=$$(grep -oE '"containerimage.digest": *"sha256:[0-9a-f]{64}"' $(PUSHED)/$$image.json | grep -oE 'sha256:\w+') && \

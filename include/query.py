@@ -9,7 +9,6 @@ import json
 import re
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -58,7 +57,7 @@ class Answer:
 
 
 def ask(session: Session, sql: str) -> Answer:
-    """Return the answer to one query; raises QueryError for any other statement, and an error of the warehouse."""
+    """Return the answer to one query; raises QueryError for others, or what `query_errors` names."""
     statement = sql.strip().rstrip(";").rstrip()
     if not statement:
         raise QueryError('There is no query: give one as SQL="select …", or on standard input.')
@@ -87,7 +86,7 @@ def _markdown(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Iterator
 
 
 def _cell(value: Any) -> str:
-    """Return a value on one line: amounts in groups of thousands, numbers of customers and the like as they are."""
+    """Return a value on one line: amounts in groups of thousands, whole numbers (such as ids) as they are."""
     if isinstance(value, bool) or value is None:
         return {True: "yes", False: "no", None: ""}[value]
     if isinstance(value, Decimal):
@@ -123,24 +122,19 @@ def main(
     ] = Format.TABLE,
 ) -> None:
     """Print all rows of one query on the warehouse that WAREHOUSE names."""
-    with _errors_in_a_line():
-        settings = get_settings()
+    settings = get_settings()
+    refused: tuple[type[Exception], ...] = (QueryError, *query_errors(settings))
+    try:
         statement = sql or ("" if sys.stdin.isatty() else sys.stdin.read())
         with get_warehouse(settings, "transformer").reading() as session:
             answer = ask(session, statement)
-    sys.stdout.write(answer.written(form))
-
-
-@contextmanager
-def _errors_in_a_line() -> Iterator[None]:
-    try:
-        yield
     except NotReachableError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from error
-    except (QueryError, *query_errors()) as error:
+    except refused as error:
         typer.echo(str(error).strip(), err=True)
         raise typer.Exit(1) from error
+    sys.stdout.write(answer.written(form))
 
 
 if __name__ == "__main__":

@@ -24,9 +24,9 @@ class SegmentsError(StandaloneError):
 
 
 def run_segments(settings: Settings, console: Console) -> Reseeded:
-    """Train, judge, register and reseed; look ahead; build and test the tables of segments. Raises SegmentsError.
+    """Train, judge, register and reseed; look ahead; build and test the tables of segments.
 
-    The version in use stays where the gate refuses the new one.
+    Raises SegmentsError. The version in use stays where the gate refuses the new one.
     """
     if settings.warehouse != "duckdb" or not settings.duckdb_path.exists():
         raise SegmentsError(

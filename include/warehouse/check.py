@@ -2,7 +2,7 @@
 
 On DuckDB it opens the file for writing. On Snowflake it connects as each of the three roles and checks
 every privilege that the product needs. Each gets a line: `ok`, or `missing` with the statement that grants
-it. Ends with 1 if one is missing, with 2 if there is no connection, as where a key or its passphrase is wrong.
+it. Ends with 1 if one is missing, with 2 if there is no connection or a key or its passphrase is wrong.
 """
 
 import typer

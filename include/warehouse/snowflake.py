@@ -62,8 +62,8 @@ def connect_arguments(role: Role = "loader") -> dict[str, Any]:
     """Return what snowflake.connector.connect takes, secrets in clear: for no log and no message.
 
     Account, user and credentials come from SNOWFLAKE_*, or else from Airflow's connection; its role and
-    warehouse do not count, since the product needs three of each. Raises NotConfiguredError without either, or
-    where the key cannot be read with its passphrase.
+    warehouse do not count, since the product needs three of each. Raises NotConfiguredError without either,
+    or where the key cannot be read with its passphrase.
     """
     settings = SnowflakeSettings()
     found = _from_environment(settings) if settings.account else _from_airflow()
@@ -179,8 +179,8 @@ def _from_airflow() -> dict[str, Any]:
         ) from error
     except (TypeError, ValueError) as error:  # of the key, and cryptography's do not quote it
         raise NotConfiguredError(
-            f"The key of Airflow's connection {SNOWFLAKE_CONNECTION} cannot be used; its password is the key's"
-            f" passphrase. {error}"
+            f"The key of Airflow's connection {SNOWFLAKE_CONNECTION} cannot be used; the passphrase is its"
+            f" password. {error}"
         ) from error
 
 

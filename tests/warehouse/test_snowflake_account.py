@@ -182,13 +182,9 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("text.p8", "", "cannot be used: it is no private key in PEM form."),
     ],
 )
+@pytest.mark.usefixtures("double")
 def test_a_key_that_is_no_use_is_one_sentence(
-    double: SnowflakeDouble,
-    keys: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    file: str,
-    passphrase: str,
-    said: str,
+    keys: Path, monkeypatch: pytest.MonkeyPatch, file: str, passphrase: str, said: str
 ) -> None:
     monkeypatch.setenv("SNOWFLAKE_PRIVATE_KEY_PATH", str(keys / file))
     monkeypatch.setenv("SNOWFLAKE_PRIVATE_KEY_PASSPHRASE", passphrase)
