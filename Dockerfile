@@ -35,6 +35,7 @@ COPY . .
 # Cosmos reads the dbt manifest when Airflow parses the DAGs; making it needs no connection. An image holds no
 # customers, so the seed of their segments is empty in it.
 ARG WAREHOUSE=duckdb
+LABEL warehouse=$WAREHOUSE
 WORKDIR /usr/local/airflow/include/dbt
 RUN python -m ml.seed
 RUN python -m include.orchestration.dbt_manifest

@@ -27,7 +27,7 @@ export LOCAL_DIR DATA_DIR REPLACE RUN
 # One environment for every command below; `source .local/env.sh` gives a shell the same.
 STANDALONE := $(BIN)/python -m standalone
 
-.PHONY: help setup build demo report up status down backup restore test lint format bench soak lock manifest clean chromium promtool axe \
+.PHONY: help setup build demo report up status down backup restore copy query segments test lint format bench soak lock manifest clean chromium promtool axe \
 	kafka check parse docs retention digests jars-checksums state slim secrets audit actionlint env images sample containers containers-test \
 	push scan sign deploy release-check release
 
@@ -55,6 +55,9 @@ manifest: $(VENV)/.installed
 build: $(VENV)/.installed  ## Files in, tested tables out, no Airflow [DATA_DIR=path] [DUCKDB_PATH=file] [REPLACE=1]
 	@$(STANDALONE) build --scale $(SCALE)
 
+segments: $(VENV)/.installed  ## Train the segments on what `make build` built, and the tables that follow
+	@$(STANDALONE) segments
+
 demo: setup kafka  ## Run the whole product once and print a summary [DATA_DIR=path] [SCALE=n]
 	@$(STANDALONE) demo --scale $(SCALE)
 
@@ -75,6 +78,14 @@ backup: $(VENV)/.installed  ## Back up warehouse, segments and Airflow's databas
 
 restore: $(VENV)/.installed  ## Put a backup in place, by default the newest; first make down [BACKUP=name]
 	@$(STANDALONE) restore $(BACKUP)
+
+copy: $(VENV)/.installed  ## Copy the DuckDB file for a SQL tool, while all runs [TO=folder/marketing_insights.duckdb]
+	@$(BIN)/python -m include.backup copy $(TO)
+
+# As it was typed: make would expand what follows a dollar.
+query: override export SQL := $(value SQL)
+query: $(VENV)/.installed  ## Print all rows of a query SQL="select …" [FORMAT=table|csv|json]
+	@$(BIN)/python -W ignore -m include.query
 
 check: $(VENV)/.installed  ## Check the warehouse's connection and privileges
 	@$(BIN)/python -W ignore -m include.warehouse.check
@@ -189,13 +200,20 @@ containers-test: $(VENV)/.installed  ## Run the compose file on a container engi
 # What was pushed, one reference by digest a line; the container driver of buildx is what makes attestations.
 PUSHED := $(LOCAL_DIR)/pushed
 BUILDX = docker buildx build --builder marketing --push --sbom=true --provenance=mode=max
-push:  ## Build and push both images REGISTRY=host/path [IMAGE_TAG=tag] [WAREHOUSE=snowflake]
+# The one that was named, in the environment or here; the default would be no choice.
+NAMED_WAREHOUSE = $(if $(filter file,$(origin WAREHOUSE)),,$(WAREHOUSE))
+push:  ## Build and push both images REGISTRY=host/path WAREHOUSE=snowflake [IMAGE_TAG=tag]
 	@test -n "$(REGISTRY)" || { echo "REGISTRY is not set, as in REGISTRY=registry.example.com/team" >&2; exit 2; }
+	@built=$$(docker image inspect --format '{{index .Config.Labels "warehouse"}}' $(AIRFLOW_IMAGE) 2>/dev/null || true); \
+		wanted=$(or $(NAMED_WAREHOUSE),$$built); \
+		test -n "$$wanted" || { echo "WAREHOUSE is not set, as in WAREHOUSE=snowflake: an image is built for one" >&2; exit 2; }; \
+		test "$${built:-$$wanted}" = "$$wanted" || { echo "$(AIRFLOW_IMAGE) was built for $$built, not for $$wanted:" \
+			"take another IMAGE_TAG, or first make images WAREHOUSE=$$wanted IMAGE_TAG=$(IMAGE_TAG)" >&2; exit 2; }; \
+		rm -rf $(PUSHED) && mkdir -p $(PUSHED) && echo "$$wanted" > $(PUSHED)/warehouse
 	@[ -z "$$REGISTRY_TOKEN" ] || docker login $(firstword $(subst /, ,$(REGISTRY))) \
 		--username "$$REGISTRY_USER" --password-stdin <<< "$$REGISTRY_TOKEN"
-	@rm -rf $(PUSHED) && mkdir -p $(PUSHED)
 	@docker buildx inspect marketing >/dev/null 2>&1 || docker buildx create --name marketing --driver docker-container
-	$(BUILDX) --metadata-file $(PUSHED)/airflow.json --build-arg WAREHOUSE=$(WAREHOUSE) --tag $(REGISTRY)/$(AIRFLOW_IMAGE) .
+	$(BUILDX) --metadata-file $(PUSHED)/airflow.json --build-arg WAREHOUSE=$$(cat $(PUSHED)/warehouse) --tag $(REGISTRY)/$(AIRFLOW_IMAGE) .
 	$(BUILDX) --metadata-file $(PUSHED)/workers.json --file streaming_workers/Dockerfile --tag $(REGISTRY)/$(WORKERS_IMAGE) .
 	@for image in airflow workers; do \
 		digest=$$(grep -oE '"containerimage.digest": *"sha256:[0-9a-f]{64}"' $(PUSHED)/$$image.json | grep -oE 'sha256:\w+') && \

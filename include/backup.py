@@ -25,6 +25,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import duckdb
@@ -271,6 +272,28 @@ def create_command() -> None:
     with _errors_in_a_line():
         made = create(get_settings())
     typer.echo(f"{made.folder}: {', '.join(sorted(made.files))}; {made.bytes / 1e6:.1f} MB.")
+
+
+@app.command("copy")
+def copy_command(
+    to: Annotated[Path | None, typer.Argument(help="File to write; default: copy/ in LOCAL_DIR.")] = None,
+) -> None:
+    """Copy the DuckDB file as it is at one instant, for a SQL tool that holds a file for hours."""
+    settings = get_settings()
+    # Views name their database, which is the file's name.
+    target = to or settings.local_dir / "copy" / settings.duckdb_path.name
+    with _errors_in_a_line():
+        if not settings.duckdb_path.exists():
+            raise BackupError(f"There is no DuckDB file {settings.duckdb_path} yet: `make build` makes one.")
+        if target.stem != settings.duckdb_path.stem:
+            raise BackupError(f"{target}: a copy is called {settings.duckdb_path.name}, or its views break.")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=target.parent) as folder:
+            _copy_warehouse(settings.duckdb_path, Path(folder, target.name))
+            Path(folder, target.name).replace(target)
+    typer.echo(
+        f"{target}: {target.stat().st_size / 1e6:.1f} MB, as of {datetime.now(UTC):%Y-%m-%d %H:%M} UTC."
+    )
 
 
 @app.command("every")

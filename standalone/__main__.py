@@ -147,6 +147,17 @@ def build(data_dir: DataDir = "", scale: Scale = 1, replace: Replace = False) ->
 
 
 @app.command()
+def segments() -> None:
+    """Train the customers' segments on what `build` built, and build the tables that follow from them."""
+    settings = _in_stack_environment()
+    logging.getLogger("ml").setLevel(logging.WARNING)
+    from standalone.segments import run_segments  # noqa: PLC0415 (imports Airflow and dbt)
+
+    seeded = run_segments(settings, console)
+    console.print(f"{seeded.customers:,} customers are in segments: version {seeded.version}")
+
+
+@app.command()
 def restore(
     name: Annotated[str, typer.Argument(help="Name of the backup; default: the newest.")] = "",
 ) -> None:

@@ -64,7 +64,7 @@ def run_build(settings: Settings, console: Console, project: Path = DBT_PROJECT_
     except IngestionError as error:
         raise BuildError(str(error)) from error
     with _timed("dbt build", stages):
-        _build(settings, project, _left_out(warehouse, project, console), console)
+        build_nodes(settings, project, _left_out(warehouse, project, console), console)
     return read_warehouse(settings.duckdb_path, since=began, stages=stages)
 
 
@@ -100,13 +100,14 @@ def _left_out(warehouse: Warehouse, project: Path, console: Console) -> list[str
     return ["--exclude", "tag:segments+"]  # with what follows from them
 
 
-def _build(settings: Settings, project: Path, left_out: list[str], console: Console) -> None:
+def build_nodes(settings: Settings, project: Path, selection: list[str], console: Console) -> None:
+    """Build and test the nodes that dbt's options select, without unit tests; raises BuildError."""
     own = settings.local_dir / "build"  # Airflow reads the project's own target folder
     command = ["--log-level", "none", "--log-level-file", "debug", "--log-path", str(own)]
     command += ["build", "--target-path", str(own / "target")]
     command += ["--project-dir", str(project), "--profiles-dir", str(project), "--target", "duckdb"]
     command += ["--vars", json.dumps({"max_rejected_share": settings.max_rejected_share})]
-    command += ["--exclude-resource-type", "unit_test", *left_out]
+    command += ["--exclude-resource-type", "unit_test", *selection]
     with progress(console, "nodes") as show:
         result = dbtRunner(callbacks=[_shown_by(show)]).invoke(command)
     DuckDBConnectionManager.close_all_connections()  # an error may leave one, and its lock on the file

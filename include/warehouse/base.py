@@ -119,5 +119,9 @@ class Warehouse(ABC):
         """
 
     @abstractmethod
+    def reading(self) -> AbstractContextManager[Session]:
+        """Open a connection for queries; raises NotReachableError."""
+
+    @abstractmethod
     def check(self) -> list[Finding]:
         """Connect, and return a finding for each thing that the product needs. Raises NotReachableError."""

@@ -42,6 +42,17 @@ def get_warehouse(settings: Settings | None = None, role: Role = "loader") -> Wa
     return DuckDBWarehouse(settings.duckdb_path)
 
 
+def query_errors(settings: Settings | None = None) -> tuple[type[Exception], ...]:
+    """Return what the warehouse raises for a statement that it refuses."""
+    if (settings or get_settings()).warehouse == "snowflake":
+        from snowflake.connector.errors import Error  # noqa: PLC0415
+
+        return (Error,)
+    import duckdb  # noqa: PLC0415
+
+    return (duckdb.Error,)
+
+
 def get_stream_warehouse(settings: Settings | None = None) -> tuple[Warehouse, Dialect]:
     """Return the same warehouse, set up for small writes every second, and its dialect; nothing is opened."""
     settings = settings or get_settings()

@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 
 LOCK_TIMEOUT_SECONDS = 300
 CHECK_TIMEOUT_SECONDS = 5
+QUERY_TIMEOUT_SECONDS = 10  # somebody waits at a terminal
 LOG_LIMIT = "1MB"  # reading so much of it costs a session about 10 ms
 # In this order: the last one fixes the others. include/dbt/profiles.yml has the same.
 CLOSED = {
@@ -133,6 +134,16 @@ def _reason(error: Exception) -> str:
     return " ".join(text.split())[:200]
 
 
+def _holder(error: Exception) -> str:
+    """Return who holds the file, as DuckDB says it."""
+    found = re.search(r"held (?:in (\S+ \(PID \d+\))|(by a process of another container))", str(error))
+    return f" by {found[1]}" if found and found[1] else f" {found[2]}" if found else ""
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
 def _close_in(connection: duckdb.DuckDBPyConnection, reads: Path | None) -> None:
     """Let SQL reach no other file, no host and no extension, and let no statement change that.
 
@@ -179,6 +190,29 @@ class DuckDBWarehouse(Warehouse):
         finally:
             connection.close()
 
+    @contextmanager
+    @override
+    def reading(self) -> Iterator[DuckDBSession]:
+        """Nothing can be written; waits up to QUERY_TIMEOUT_SECONDS while another process writes."""
+        if not self.path.exists():
+            raise NotReachableError(
+                f"There is no DuckDB file {self.path} yet: `make build` makes one, DUCKDB_PATH names another."
+            )
+        patient = DuckDBWarehouse(self.path, QUERY_TIMEOUT_SECONDS)
+        try:
+            connection = patient._waiting_for_lock(patient._connect, None, read_only=True)
+        except duckdb.Error as error:
+            if not is_lock_conflict(error):
+                raise NotReachableError(f"{self.path} does not open: {_one_line(error)}") from error
+            raise NotReachableError(
+                f"{self.path} is in use{_holder(error)}: try again when it is done, or query a copy,"
+                " which `make copy` makes as soon as the file is free."
+            ) from error
+        try:
+            yield DuckDBSession(connection)
+        finally:
+            connection.close()
+
     @override
     def check(self) -> list[Finding]:
         """Opens the file, waiting up to CHECK_TIMEOUT_SECONDS for its lock."""
@@ -198,9 +232,9 @@ class DuckDBWarehouse(Warehouse):
             reraise=True,
         )
 
-    def _connect(self, reads: Path | None) -> duckdb.DuckDBPyConnection:
+    def _connect(self, reads: Path | None, *, read_only: bool = False) -> duckdb.DuckDBPyConnection:
         try:
-            connection = duckdb.connect(str(self.path))
+            connection = duckdb.connect(str(self.path), read_only=read_only)
         except duckdb.IOException as error:
             # The kernel numbers a process in another container 0.
             text = str(error).replace("held in PID 0", "held by a process of another container")

@@ -11,13 +11,12 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import snowflake.connector
 from snowflake.connector import DictCursor
 from snowflake.connector.errors import ProgrammingError
 
 from include.settings import SnowflakeSettings
-from include.warehouse.base import Finding, NotReachableError, Role
-from include.warehouse.snowflake import LOCK_TIMEOUT_SECONDS, NotConfiguredError, connect_arguments
+from include.warehouse.base import Finding, Role
+from include.warehouse.snowflake import LOCK_TIMEOUT_SECONDS, connected
 
 STREAM_TABLES = ("BITCOIN_PRICES_RAW", "NEWS_EVENTS_RAW", "KAFKA_OFFSETS")
 TABLES_OF_DBT = ("RAW", "STREAMING", "STAGING", "ANALYTICS", "SNAPSHOTS", "TEST_FAILURES")
@@ -192,21 +191,11 @@ def _readers_of_a_new_table(owner: Connected, schema: str) -> set[str]:
 
 @contextmanager
 def _connected(role: Role) -> Iterator[Connected]:
-    try:
-        arguments = connect_arguments(role)
-    except NotConfiguredError as error:
-        raise NotReachableError(str(error)) from error
-    name = arguments["role"].upper()
-    try:
-        opened = snowflake.connector.connect(**arguments)
-    except snowflake.connector.errors.Error as error:
-        reason = " ".join(str(error.msg).split())
-        raise NotReachableError(
-            f"No connection to {arguments['account']} as {arguments.get('user')} with role {name}: {reason}"
-        ) from error
+    name = SnowflakeSettings().role_and_warehouse(role)[0].upper()
+    opened, database = connected(role)
     with closing(opened) as connection:
         roles, privileges = _held(connection, name)
-        yield Connected(name, arguments["database"].upper(), connection, roles, privileges)
+        yield Connected(name, database.upper(), connection, roles, privileges)
 
 
 def _held(connection: Any, role: str) -> tuple[frozenset[str], frozenset[Privilege]]:

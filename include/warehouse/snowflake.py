@@ -14,12 +14,22 @@ from tempfile import TemporaryDirectory
 from typing import IO, TYPE_CHECKING, Any
 
 import snowflake.connector
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from pydantic import SecretStr
 from snowflake.connector.errors import Error, ProgrammingError
 from typing_extensions import override
 
 from include.settings import SNOWFLAKE_CONNECTION, SnowflakeSettings
-from include.warehouse.base import ROW_NUMBER, CsvFile, Finding, LoadError, Role, Session, Warehouse
+from include.warehouse.base import (
+    ROW_NUMBER,
+    CsvFile,
+    Finding,
+    LoadError,
+    NotReachableError,
+    Role,
+    Session,
+    Warehouse,
+)
 
 if TYPE_CHECKING:
     import pyarrow
@@ -45,14 +55,15 @@ FILE_FORMAT = (
 
 
 class NotConfiguredError(Exception):
-    """Neither the environment nor Airflow says how to reach Snowflake."""
+    """What the environment or Airflow says of Snowflake is missing or no use; one sentence says what."""
 
 
 def connect_arguments(role: Role = "loader") -> dict[str, Any]:
     """Return what snowflake.connector.connect takes, secrets in clear: for no log and no message.
 
     Account, user and credentials come from SNOWFLAKE_*, or else from Airflow's connection; its role and
-    warehouse do not count, since the product needs three of each. Raises NotConfiguredError without either.
+    warehouse do not count, since the product needs three of each. Raises NotConfiguredError without either,
+    or where the key cannot be read with its passphrase.
     """
     settings = SnowflakeSettings()
     found = _from_environment(settings) if settings.account else _from_airflow()
@@ -66,6 +77,22 @@ def connect_arguments(role: Role = "loader") -> dict[str, Any]:
         "session_parameters": {**(found.get("session_parameters") or {}), **_session_parameters(settings)},
         "paramstyle": "qmark",
     }
+
+
+def connected(role: Role) -> tuple[snowflake.connector.SnowflakeConnection, str]:
+    """Return a connection as the role and the database it was asked for; raises NotReachableError."""
+    try:
+        arguments = connect_arguments(role)
+    except NotConfiguredError as error:
+        raise NotReachableError(str(error)) from error
+    try:
+        return snowflake.connector.connect(**arguments), arguments["database"]
+    except Error as error:
+        reason = " ".join(str(error.msg).split())
+        raise NotReachableError(
+            f"No connection to {arguments['account']} as {arguments.get('user')} with role"
+            f" {arguments['role'].upper()}: {reason}"
+        ) from error
 
 
 def query_tag() -> str:
@@ -92,6 +119,14 @@ def _session_parameters(settings: SnowflakeSettings) -> dict[str, Any]:
 
 def _from_environment(settings: SnowflakeSettings) -> dict[str, Any]:
     key = settings.private_key_path
+    if not settings.user:
+        raise NotConfiguredError("SNOWFLAKE_USER is not set.")
+    if key:
+        _try_key(key, _revealed(settings.private_key_passphrase))
+    elif not settings.password:
+        raise NotConfiguredError(
+            "SNOWFLAKE_PRIVATE_KEY_PATH is not set, and neither is SNOWFLAKE_PASSWORD, which is for trials."
+        )
     arguments = {
         "account": settings.account,
         "user": settings.user,
@@ -100,6 +135,22 @@ def _from_environment(settings: SnowflakeSettings) -> dict[str, Any]:
         "password": None if key else _revealed(settings.password),
     }
     return {name: value for name, value in arguments.items() if value is not None}
+
+
+def _try_key(path: Path, passphrase: str | None) -> None:
+    """Read the key as the connector will: its own errors name neither the file nor the setting."""
+    named = f"The key {path} (SNOWFLAKE_PRIVATE_KEY_PATH)"
+    try:
+        load_pem_private_key(path.read_bytes(), passphrase.encode() if passphrase else None)
+    except OSError as error:
+        raise NotConfiguredError(f"{named} cannot be read: {error.strerror}.") from error
+    except TypeError as error:  # cryptography's way to say that there is one passphrase too few or too many
+        need = "has no passphrase, unset" if passphrase else "has a passphrase, set"
+        raise NotConfiguredError(f"{named} {need} SNOWFLAKE_PRIVATE_KEY_PASSPHRASE.") from error
+    except ValueError as error:
+        wrong = "Incorrect password" in str(error)
+        reason = "SNOWFLAKE_PRIVATE_KEY_PASSPHRASE is wrong" if wrong else "it is no private key in PEM form"
+        raise NotConfiguredError(f"{named} cannot be used: {reason}.") from error
 
 
 def _revealed(secret: SecretStr | None) -> str | None:
@@ -125,6 +176,11 @@ def _from_airflow() -> dict[str, Any]:
     except AirflowNotFoundException as error:
         raise NotConfiguredError(
             f"{unset}, or make the Airflow connection {SNOWFLAKE_CONNECTION}."
+        ) from error
+    except (TypeError, ValueError) as error:  # of the key, and cryptography's do not quote it
+        raise NotConfiguredError(
+            f"The key of Airflow's connection {SNOWFLAKE_CONNECTION} cannot be used; the passphrase is its"
+            f" password. {error}"
         ) from error
 
 
@@ -304,6 +360,14 @@ class SnowflakeWarehouse(Warehouse):
     def session(self, reads: Path | None = None) -> Iterator[SnowflakeSession]:
         """Closing rolls back what is open. Raises NotConfiguredError."""
         with closing(snowflake.connector.connect(**connect_arguments(self._role))) as connection:
+            yield SnowflakeSession(connection)
+
+    @contextmanager
+    @override
+    def reading(self) -> Iterator[SnowflakeSession]:
+        """A role that may write still may."""
+        connection, _ = connected(self._role)
+        with closing(connection):
             yield SnowflakeSession(connection)
 
     @override

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from include.query import ask
 from include.settings import PROJECT_ROOT, Settings
 from include.warehouse.duckdb import DuckDBWarehouse
 from ml import evaluation, reseed
@@ -24,6 +25,7 @@ from ml.registry import Registry, RegistryError, open_registry
 from ml.training import train
 from standalone.sample_data.generator import generate
 from tests.dbt.dbt_project import WITHOUT_TESTS, Project, make_project, run_dbt
+from tests.insights.questions import QUESTIONS
 
 MARTS = ("build", "--select", "tag:segment_marts", "--exclude-resource-type", "unit_test")
 
@@ -120,6 +122,13 @@ def test_before_the_first_training_the_marts_are_empty_and_every_test_passes(
     tests = shop.dbt("test", "--select", "tag:segments", "--exclude-resource-type", "unit_test")
     assert tests.success, tests.failed
     assert len(tests.states) >= 30
+
+
+def test_the_manuals_questions_have_answers_on_any_shop(in_use: Trained) -> None:
+    with DuckDBWarehouse(in_use.shop.warehouse).reading() as session:
+        answers = {one.title: ask(session, one.sql).rows for one in QUESTIONS}
+    # The summary of the segments is built after their marts, by another DAG; and no feed ran.
+    assert [title for title, rows in answers.items() if not rows] == ["The best segment", "Bitcoin now"]
 
 
 def test_trained_segments_reach_the_marts(in_use: Trained) -> None:

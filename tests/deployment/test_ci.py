@@ -200,6 +200,8 @@ def test_nothing_is_released_that_is_not_ready(spoiled: str, project: Path) -> N
 
 
 DIGEST = "sha256:" + "d" * 64
+LABEL = '{{{{index .Config.Labels "warehouse"}}}}'
+INSPECTED = f"docker image inspect --format {LABEL} marketing-insight-pipeline/airflow:{{tag}}"
 
 
 @pytest.fixture
@@ -214,6 +216,7 @@ def recorded(tmp_path: Path) -> Path:
             f'#!/bin/sh\necho {program.name} "$@" >> {calls}\n'
             f'case "$*" in *login*) cat >> {calls};; *" up "*) exit ${{UP:-0}};; esac\n'
             f"case {program.name} in grype) exit ${{GRYPE:-0}};; esac\n"
+            'case "$*" in "image inspect"*) echo "$BUILT_FOR";; esac\n'
             "while [ $# -gt 0 ]; do\n"
             f"  case $1 in --metadata-file) echo '{metadata}' > $2;; esac; shift\ndone\n"
         )
@@ -247,6 +250,7 @@ def test_images_are_pushed_scanned_signed_and_deployed_by_digest(recorded: Path)
     pushed = recorded.parent / "local/pushed"
     build = "docker buildx build --builder marketing --push --sbom=true --provenance=mode=max --metadata-file"
     assert recorded.read_text().splitlines() == [
+        INSPECTED.format(tag="v1.2.3"),
         "docker login registry.example.com --username somebody --password-stdin",
         "a-token",
         "docker buildx inspect marketing",
@@ -261,8 +265,31 @@ def test_images_are_pushed_scanned_signed_and_deployed_by_digest(recorded: Path)
     assert "a-token" not in result.stdout + result.stderr
 
 
+def test_an_image_is_not_pushed_for_another_warehouse_than_it_was_built_for(recorded: Path) -> None:
+    built = {**recording(recorded), "REGISTRY": "registry.example.com", "BUILT_FOR": "snowflake"}
+    result = make("push", env={**built, "WAREHOUSE": "duckdb"})
+    assert result.returncode == 2
+    assert "airflow:local was built for snowflake, not for duckdb: take another IMAGE_TAG" in result.stderr
+    assert recorded.read_text().splitlines() == [INSPECTED.format(tag="local")]
+
+    assert make("push", env=built).returncode == 0
+    assert " --build-arg WAREHOUSE=snowflake " in recorded.read_text()
+
+
+def test_a_push_of_what_was_not_built_here_names_its_warehouse(recorded: Path) -> None:
+    result = make("push", env={**recording(recorded), "REGISTRY": "registry.example.com"})
+    assert result.returncode == 2
+    assert result.stderr.startswith("WAREHOUSE is not set")
+    assert "buildx" not in recorded.read_text()
+
+
 def test_what_has_a_grave_weakness_is_not_signed(recorded: Path) -> None:
-    settings = {**recording(recorded), "REGISTRY": "registry.example.com", "GRYPE": "1"}
+    settings = {
+        **recording(recorded),
+        "REGISTRY": "registry.example.com",
+        "GRYPE": "1",
+        "WAREHOUSE": "duckdb",
+    }
     assert make("push", "scan", "sign", env=settings).returncode == 2
     calls = recorded.read_text()
     assert "grype " in calls

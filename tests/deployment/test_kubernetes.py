@@ -1,6 +1,7 @@
 """The workers' Kubernetes manifests: their schema, and that they run what the compose file runs."""
 
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -154,3 +155,62 @@ def test_selectors_find_the_pods() -> None:
     labels = DEPLOYMENTS["consumer"]["spec"]["template"]["metadata"]["labels"]
     assert budget["spec"]["selector"]["matchLabels"].items() <= labels.items()
     assert DEPLOYMENTS["consumer"]["spec"]["replicas"] <= KafkaSettings.model_fields["partitions"].default
+
+
+MANUAL = (ROOT / "docs/deployment.md").read_text(encoding="utf-8").partition("## Workers on Kubernetes")[2]
+COMMANDS = [
+    shlex.split(line, comments=True)
+    for block in re.findall(r"^```bash\n(.*?)^```", MANUAL.partition("\n## ")[0], re.MULTILINE | re.DOTALL)
+    for line in block.splitlines()
+]
+
+
+def test_the_manual_makes_the_secrets_that_the_pods_read() -> None:
+    made = {
+        words[4]: {word.split("=")[1] for word in words[5:]}
+        for words in COMMANDS
+        if words[:3] == ["kubectl", "create", "secret"]
+    }
+    read: dict[str, set[str]] = {}
+    for one in DEPLOYMENTS.values():
+        pod = one["spec"]["template"]["spec"]
+        references = [
+            env["valueFrom"]["secretKeyRef"] for env in pod["containers"][0]["env"] if "valueFrom" in env
+        ]
+        volumes = [volume["secret"] for volume in pod["volumes"] if "secret" in volume]
+        references += [
+            {"name": one["secretName"], "key": item["key"]} for one in volumes for item in one["items"]
+        ]
+        for reference in references:
+            read.setdefault(reference["name"], set()).add(reference["key"])
+    assert made == read
+    user = dotenv_values(FOLDER / "workers.env")["SNOWFLAKE_USER"] or ""
+    (key,) = {word for words in COMMANDS for word in words if word.startswith("--from-file=")}
+    assert key.endswith(
+        f"/{user.lower().removeprefix('marketing_')}.p8"
+    )  # as docs/snowflake.md names the keys
+
+
+def test_the_manuals_overlay_fits_the_base_and_what_is_pushed() -> None:
+    (overlay,) = map(yaml.safe_load, re.findall(r"^```yaml\n(.*?)^```", MANUAL, re.MULTILINE | re.DOTALL))
+    (base,) = KUSTOMIZATION["images"]
+    (image,) = overlay["images"]
+    (push,) = (
+        dict(word.split("=", 1) for word in words[2:]) for words in COMMANDS if words[:2] == ["make", "push"]
+    )
+    assert image["name"] == base["newName"]  # an overlay sees the base's result
+    assert image["newName"] == f"{push['REGISTRY']}/{base['name']}"
+    assert image["newTag"] == push["IMAGE_TAG"]
+    assert push["WAREHOUSE"] == dotenv_values(FOLDER / "workers.env")["WAREHOUSE"]
+    (generator,), (settings,) = KUSTOMIZATION["configMapGenerator"], overlay["configMapGenerator"]
+    assert (settings["name"], settings["behavior"]) == (generator["name"], "merge")
+    changed = {line.partition("=")[0] for line in settings["literals"]}
+    assert changed < set(dotenv_values(FOLDER / "workers.env"))
+    assert [Path(one).parts[-2:] for one in overlay["resources"]] == [("deploy", "kubernetes")]
+    assert ["kubectl", "create", "namespace", overlay["namespace"]] in [words[:4] for words in COMMANDS]
+
+
+def test_the_bases_image_is_that_of_a_release() -> None:
+    (base,) = KUSTOMIZATION["images"]
+    released = re.findall(r"^## (\d\S+)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert base["newTag"] == f"v{released[0]}"  # release.yml pushes it by the tag's name

@@ -40,6 +40,8 @@ MANUAL = ("README.md", "docs/getting-started.md", "docs/dbt-by-itself.md")
 RUN_ELSEWHERE = {
     "make demo": "the first test here runs it",
     "make test": "runs this test",
+    "make up": "tests/e2e/test_airflow.py",
+    "make down": "the last fixture here, after each demo",
     "airflow backfill create": "needs the schedule of a stack that is up: tests/e2e/test_airflow.py",
     "airflow dags test marketing_pipeline": "tests/e2e/test_airflow.py",
     "python -m streaming_workers.producer": "runs until it is stopped; the demo starts it",

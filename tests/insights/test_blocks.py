@@ -16,6 +16,7 @@ from include.insights.kpis import DAILY_UP_TO_DAYS, KPIS, totals
 from include.insights.operations_blocks import web_address
 from include.insights.page import MAKERS, NAMES_CUSTOMERS, aggregates, made, sections
 from include.insights.snapshot import Snapshot
+from tests.insights.questions import QUESTIONS, Question
 from tests.insights.snapshots import CATEGORIES, PRODUCTS, TABLES, empty, occasions
 
 Maker = Callable[..., Context]
@@ -28,6 +29,11 @@ def test_a_block_has_all_its_parts(context_of: Maker, key: str) -> None:
     assert all([block.title, block.sentence, block.definition, block.scope, block.empty, block.columns])
     assert block.sentence.endswith((".", "!"))
     json.dumps(block.chart.option if block.chart else {}, allow_nan=False)
+
+
+@pytest.mark.parametrize("question", QUESTIONS, ids=lambda question: question.title)
+def test_a_question_of_the_manual_is_a_block(context_of: Maker, question: Question) -> None:
+    assert made(context_of(), question.block).title == question.block_title
 
 
 @pytest.mark.parametrize("key", MAKERS)

@@ -1,11 +1,21 @@
-"""What the insights say of the real shop, figure by figure: checks that were counted apart from the marts."""
+"""What the insights say of the real shop, figure by figure: checks that were counted apart from the marts.
 
+And the answers of docs/questions.md, each as `make query` prints it.
+"""
+
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
+from include.query import Format, ask
+from include.warehouse.duckdb import DuckDBWarehouse
+from ml.segmentation import SegmentModel, model_table
+from streaming_workers.events import PRICES_TOPIC
 from tests.dbt.dbt_project import WITHOUT_TESTS, Project, Rows, make_project, run_dbt
+from tests.insights.questions import QUESTIONS, Question
+from tests.ml.customers import real_customers
 
 FIGURES = {
     "cells of cohorts": ("select count(*) from analytics.fct_cohort_retention", [(78,)]),
@@ -83,12 +93,44 @@ FIGURES = {
 
 @pytest.fixture(scope="module")
 def real(tmp_path_factory: pytest.TempPathFactory, real_data: Path) -> Project:
-    """The real shop, built without segments: at-risk customers need none."""
+    """The real shop with its segments, and one price."""
     project = make_project(tmp_path_factory.mktemp("real"))
     project.folder.symlink_to(real_data)
+    _seed_segments(project, real_data)
     project.ingest()
     run_dbt(project, "build", *WITHOUT_TESTS)
+    _store_a_price(project)
     return project
+
+
+def _seed_segments(project: Project, real_data: Path) -> None:
+    """Write the seeds as a reseed does, of the model that a first training makes."""
+    frame = real_customers(real_data).frame
+    model = SegmentModel().fit(frame)
+    segments = model.labels_.rename("segment_id").to_frame()
+    segments["segment_name"] = segments["segment_id"].map(model.segments_)
+    seeds = project.directory / "seeds"
+    segments.assign(model_version="first").to_csv(seeds / "customer_segments.csv")
+    model_table(model, "first", "in_use").to_csv(seeds / "segment_model.csv", index=False)
+
+
+def _store_a_price(project: Project) -> None:
+    at = datetime(2026, 11, 27, 9, 0, tzinfo=UTC)
+    payload = (
+        '{"event_id": "bitcoin:1", "coin": "bitcoin", "price_usd": 66891.29, "change_24h_pct": -1.24,'
+        f' "observed_at": "{at.isoformat()}", "fetched_at": "{at.isoformat()}"}}'
+    )
+    with DuckDBWarehouse(project.warehouse).session() as session:
+        session.execute(
+            "insert into streaming.bitcoin_prices_raw values (?, ?, ?, ?, 0, 0, ?, ?)",
+            ["bitcoin:1", at, payload, PRICES_TOPIC, at, at],
+        )
+
+
+@pytest.mark.parametrize("question", QUESTIONS, ids=lambda question: question.title)
+def test_the_manual_has_the_answers(real: Project, question: Question) -> None:
+    with DuckDBWarehouse(real.warehouse).reading() as session:
+        assert ask(session, question.sql).written(Format.TABLE) == question.answer
 
 
 @pytest.mark.parametrize("figure", FIGURES)

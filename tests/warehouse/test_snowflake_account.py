@@ -1,5 +1,7 @@
 """What an account gets, and what is checked of it: bootstrap, tear-down, and the check of every privilege."""
 
+import base64
+import json
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -7,14 +9,24 @@ from pathlib import Path
 
 import pytest
 import sqlglot
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
 from snowflake import connector
 from sqlfluff.core import FluffConfig, Linter
 from sqlglot import exp
 from typer.testing import CliRunner
 
+from include.query import Format, ask
 from include.settings import get_settings
-from include.warehouse import Role
+from include.warehouse import NotReachableError, Role, get_warehouse
 from include.warehouse.check import app
+from include.warehouse.dialect import query_errors
 from include.warehouse.snowflake import (
     FILE_FORMAT,
     LOCK_TIMEOUT_SECONDS,
@@ -142,6 +154,103 @@ def test_what_is_missing_is_named_and_its_remedy_mends_it(
     assert output.count("missing ") == 1
     run(remedy)
     assert check()[0] == 0
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a key that has the passphrase `right`, one without any, a public one and a text."""
+    folder = tmp_path_factory.mktemp("keys")
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    form = (Encoding.PEM, PrivateFormat.PKCS8)
+    (folder / "closed.p8").write_bytes(key.private_bytes(*form, BestAvailableEncryption(b"right")))
+    (folder / "open.p8").write_bytes(key.private_bytes(*form, NoEncryption()))
+    public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    (folder / "public.p8").write_bytes(public)
+    (folder / "text.p8").write_text("no key")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("file", "passphrase", "said"),
+    [
+        ("none.p8", "", "cannot be read: No such file or directory."),
+        (".", "", "cannot be read: Is a directory."),
+        ("closed.p8", "", "has a passphrase, set SNOWFLAKE_PRIVATE_KEY_PASSPHRASE."),
+        ("closed.p8", "wr0ng", "cannot be used: SNOWFLAKE_PRIVATE_KEY_PASSPHRASE is wrong."),
+        ("open.p8", "wr0ng", "has no passphrase, unset SNOWFLAKE_PRIVATE_KEY_PASSPHRASE."),
+        ("public.p8", "", "cannot be used: it is no private key in PEM form."),
+        ("text.p8", "", "cannot be used: it is no private key in PEM form."),
+    ],
+)
+@pytest.mark.usefixtures("double")
+def test_a_key_that_is_no_use_is_one_sentence(
+    keys: Path, monkeypatch: pytest.MonkeyPatch, file: str, passphrase: str, said: str
+) -> None:
+    monkeypatch.setenv("SNOWFLAKE_PRIVATE_KEY_PATH", str(keys / file))
+    monkeypatch.setenv("SNOWFLAKE_PRIVATE_KEY_PASSPHRASE", passphrase)
+    code, output = check()
+
+    first, second = output.splitlines()
+    assert (code, first) == (2, "Connecting to Snowflake …")
+    assert second == f"The key {keys / file} (SNOWFLAKE_PRIVATE_KEY_PATH) {said}"
+
+
+@pytest.mark.parametrize(
+    ("unset", "said"),
+    [
+        ("SNOWFLAKE_PASSWORD", "SNOWFLAKE_PRIVATE_KEY_PATH is not set, and neither is SNOWFLAKE_PASSWORD"),
+        ("SNOWFLAKE_USER", "SNOWFLAKE_USER is not set."),
+    ],
+)
+def test_credentials_that_are_missing_are_named(
+    double: SnowflakeDouble, monkeypatch: pytest.MonkeyPatch, unset: str, said: str
+) -> None:
+    monkeypatch.delenv(unset)
+    code, output = check()
+
+    assert code == 2
+    assert output.splitlines()[1].startswith(said)
+
+
+def test_the_key_in_airflows_connection_is_checked_likewise(
+    double: SnowflakeDouble, keys: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = base64.b64encode((keys / "closed.p8").read_bytes()).decode()
+    extra = {"account": "double", "private_key_content": content}
+    connection = {"conn_type": "snowflake", "login": "marketing_airflow", "password": "wr0ng", "extra": extra}
+    monkeypatch.delenv("SNOWFLAKE_ACCOUNT")
+    monkeypatch.setenv("AIRFLOW_CONN_SNOWFLAKE_DEFAULT", json.dumps(connection))
+
+    with pytest.raises(
+        NotReachableError, match=r"^The key of Airflow's connection snowflake_default cannot be"
+    ) as found:
+        get_warehouse().check()
+    assert "wr0ng" not in str(found.value)
+
+
+def test_a_right_key_and_passphrase_connect(
+    double: SnowflakeDouble, keys: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SNOWFLAKE_PRIVATE_KEY_PATH", str(keys / "closed.p8"))
+    monkeypatch.setenv("SNOWFLAKE_PRIVATE_KEY_PASSPHRASE", "right")
+    assert check()[0] == 0
+
+
+def test_a_query_is_answered_as_the_reporter(
+    double: SnowflakeDouble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with SnowflakeWarehouse("transformer").session() as session:
+        session.execute("create or replace table analytics.asked as select 1 as n, 2.50 as amount")
+    settings = {"USER": "marketing_reporting", "ROLE": "REPORTER", "WAREHOUSE": "REPORTING"}
+    for name, value in settings.items():
+        monkeypatch.setenv(f"SNOWFLAKE_{name}", value)
+
+    with get_warehouse(role="transformer").reading() as session:
+        answer = ask(session, "select * from analytics.asked;")
+        with pytest.raises(query_errors(), match="REPORTER lacks USAGE"):
+            ask(session, "select * from raw.customers")
+
+    assert answer.written(Format.CSV) == "n,amount\r\n1,2.50\r\n"
 
 
 def test_no_session_waits_half_a_day_for_the_lock_of_a_frozen_process(run: Run) -> None:

@@ -67,25 +67,36 @@ described as (
 
     select * from unknown_customer
 
+),
+
+by_tenure as (
+
+    select
+        *,
+        coalesce({{ tenure_segment('customer_tenure_months') }}, 'Unknown Customer') as tenure_segment
+
+    from described
+
 )
 
 select
-    described.customer_id,
-    described.gender,
-    described.location,
-    described.customer_tenure_months,
-    coalesce({{ tenure_segment('described.customer_tenure_months') }}, 'Unknown Customer') as customer_segment,
-    cast(round(described.customer_tenure_months / 12.0, 2) as decimal(9, 2)) as customer_tenure_years,
+    by_tenure.customer_id,
+    by_tenure.gender,
+    by_tenure.location,
+    by_tenure.customer_tenure_months,
+    by_tenure.tenure_segment,
+    by_tenure.tenure_segment as customer_segment,
+    cast(round(by_tenure.customer_tenure_months / 12.0, 2) as decimal(9, 2)) as customer_tenure_years,
     purchases.first_purchase_date,
     purchases.last_purchase_date,
     {{ dbt.datediff('purchases.last_purchase_date', 'as_of.as_of_date', 'day') }} as days_since_last_purchase
 
-from described
+from by_tenure
 
 cross join as_of
 
 left join purchases
     on
-        described.customer_id = purchases.customer_id
+        by_tenure.customer_id = purchases.customer_id
         -- Unknown customers are many: they have no first purchase.
-        and described.customer_id != {{ unknown_customer_id() }}
+        and by_tenure.customer_id != {{ unknown_customer_id() }}

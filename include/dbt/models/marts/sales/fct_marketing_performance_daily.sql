@@ -25,7 +25,7 @@ daily_orders as (
         count(*) as order_count,
         count(distinct case when purchase_day_number = 1 then customer_id end) as first_seen_customer_count,
         count(distinct case when purchase_day_number > 1 then customer_id end) as returning_customer_count,
-        sum(net_sales_amount) as revenue_amount
+        sum(net_sales_amount) as net_sales_amount
 
     from orders
 
@@ -42,7 +42,7 @@ joined as (
         coalesce(daily_orders.order_count, 0) as order_count,
         coalesce(daily_orders.first_seen_customer_count, 0) as first_seen_customer_count,
         coalesce(daily_orders.returning_customer_count, 0) as returning_customer_count,
-        coalesce(daily_orders.revenue_amount, 0) as revenue_amount
+        coalesce(daily_orders.net_sales_amount, 0) as net_sales_amount
 
     from days
 
@@ -60,8 +60,9 @@ select
     cast(order_count as bigint) as order_count,
     cast(first_seen_customer_count as bigint) as first_seen_customer_count,
     cast(returning_customer_count as bigint) as returning_customer_count,
-    cast(revenue_amount as decimal(18, 2)) as revenue_amount,
-    cast(revenue_amount / nullif(offline_spend_amount + online_spend_amount, 0) as decimal(18, 4))
+    cast(net_sales_amount as decimal(18, 2)) as net_sales_amount,
+    cast(net_sales_amount as decimal(18, 2)) as revenue_amount,
+    cast(net_sales_amount / nullif(offline_spend_amount + online_spend_amount, 0) as decimal(18, 4))
         as blended_return_on_spend
 
 from joined

@@ -55,7 +55,7 @@ monthly_orders as (
             as customer_count,
         count(distinct case when orders.purchase_day_number = 1 then orders.customer_id end)
             as first_seen_customer_count,
-        sum(orders.net_sales_amount) as revenue_amount
+        sum(orders.net_sales_amount) as net_sales_amount
 
     from orders
 
@@ -110,7 +110,7 @@ joined as (
         coalesce(monthly_orders.customer_count, 0) as customer_count,
         coalesce(monthly_orders.first_seen_customer_count, 0) as first_seen_customer_count,
         coalesce(acquired.customer_count, 0) as acquired_customer_count,
-        coalesce(monthly_orders.revenue_amount, 0) as revenue_amount
+        coalesce(monthly_orders.net_sales_amount, 0) as net_sales_amount
 
     from monthly_spend
 
@@ -131,8 +131,9 @@ select
     cast(first_seen_customer_count as bigint) as first_seen_customer_count,
     cast(customer_count - first_seen_customer_count as bigint) as returning_customer_count,
     cast(acquired_customer_count as bigint) as acquired_customer_count,
-    cast(revenue_amount as decimal(18, 2)) as revenue_amount,
-    cast(revenue_amount / nullif(offline_spend_amount + online_spend_amount, 0) as decimal(18, 4))
+    cast(net_sales_amount as decimal(18, 2)) as net_sales_amount,
+    cast(net_sales_amount as decimal(18, 2)) as revenue_amount,
+    cast(net_sales_amount / nullif(offline_spend_amount + online_spend_amount, 0) as decimal(18, 4))
         as blended_return_on_spend
 
 from joined
