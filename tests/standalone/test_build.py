@@ -75,6 +75,20 @@ def built(build: Build) -> str:
     return output
 
 
+def run_segments(environment: dict[str, str]) -> tuple[int, str]:
+    """Run what `make segments` runs: exit code and all that was printed."""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", "standalone", "segments"],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    return done.returncode, done.stdout
+
+
 def query(warehouse: Path, sql: str) -> Rows:
     with DuckDBWarehouse(warehouse).session() as session:
         return session.execute(sql)
@@ -96,6 +110,26 @@ def test_files_become_tested_tables(built: str, folder: Path) -> None:
     assert shown(built, "Total") == sum(line.total for line in lines)
     # A shop this small has days with less than half of their usual lines, which is worth a warning.
     assert re.search(r"^Tests: \d{3} passed, [01] warned, 0 failed$", built, re.MULTILINE)
+
+
+def test_segments_before_a_build_say_what_comes_first(environment: dict[str, str], tmp_path: Path) -> None:
+    code, output = run_segments({**environment, "DUCKDB_PATH": str(tmp_path / "none.duckdb")})
+    assert code == 1
+    assert output.startswith("make segments trains on the DuckDB file that `make build` fills")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("built")
+def test_segments_that_the_gate_refuses_are_not_used_and_the_reason_is_printed(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    """A shop this small gives no segments that hold."""
+    code, output = run_segments({**environment, "ML_REGISTRY": str(tmp_path), "ML_MIN_SEGMENT_SHARE": "0.5"})
+    assert code == 1, output
+    assert "Traceback" not in output
+    assert re.search(r"Version \S+ is not used, the model in use goes on\.", output)
+    assert len(list(tmp_path.glob("versions/*/version.json"))) == 1  # kept for inspection
+    assert list(tmp_path.glob("promotions/*")) == []
 
 
 def test_nothing_of_a_running_stack_is_touched(built: str, folder: Path, environment: dict[str, str]) -> None:
