@@ -218,10 +218,7 @@ def _built_models(dag: DAG) -> set[str]:
 def test_dbt_builds_what_the_dag_shows(bag: DagBag) -> None:
     """The task that runs dbt is told the same selection as the tasks were made by."""
     assert {task.task_id: (task.select, task.exclude) for task in _producers(bag)} == {
-        "transform.dbt_producer_watcher": (
-            None,
-            "tag:segments tag:streaming tag:insights resource_type:exposure resource_type:operation",
-        ),
+        "transform.dbt_producer_watcher": (None, "tag:segments tag:streaming tag:insights"),
         "streaming.dbt_producer_watcher": ("tag:streaming", None),
         "features.dbt_producer_watcher": ("int_customer_features", None),
         "segment_marts.dbt_producer_watcher": ("tag:segment_marts", None),
