@@ -104,13 +104,10 @@ def _csv_value(value: Any) -> Any:
 
 
 def _json_value(value: Any) -> Any:
-    """Return amounts as numbers, with all their digits up to 15, and everything else as text."""
+    """Return amounts as numbers, those with more digits than a JSON reader keeps and all else as text."""
     if isinstance(value, Decimal):
-        return (
-            int(value)
-            if value == value.to_integral_value() and value.as_tuple().exponent == 0
-            else float(value)
-        )
+        number = int(value) if value.as_tuple().exponent == 0 else float(value)
+        return number if Decimal(str(number)) == value and abs(number) < 2**53 else str(value)
     return value.isoformat() if hasattr(value, "isoformat") else str(value)
 
 

@@ -24,6 +24,7 @@ import typer
 from rich.console import Console
 
 from include.dbt_with_parent import DBT_WITH_PARENT
+from include.orchestration.dbt_manifest import options_of_the_parse
 from include.settings import DBT_PROJECT_DIR, Settings, get_settings, run_command, uses_airflow_connection
 from include.warehouse import Warehouse, get_warehouse
 from ml.registry import Current, Registry, RegistryError, open_registry
@@ -104,8 +105,9 @@ def _project_copy(tables: Mapping[str, pd.DataFrame]) -> Iterator[Path]:
 def _dbt(command: str, project: Path, settings: Settings) -> None:
     """Run dbt on the seeds and the tests that need nothing but them."""
     chosen = {"WAREHOUSE": settings.warehouse, "DUCKDB_PATH": str(settings.duckdb_path)}
+    options = options_of_the_parse(settings.warehouse)
     with _profiles(project, settings) as (profiles, secrets):
-        _run_dbt(command, project, profiles, {**chosen, **secrets})
+        _run_dbt([command, *options], project, profiles, {**chosen, **secrets})
 
 
 @contextmanager
@@ -120,9 +122,9 @@ def _profiles(project: Path, settings: Settings) -> Iterator[tuple[Path, dict[st
         yield file.parent, secrets
 
 
-def _run_dbt(command: str, project: Path, profiles: Path, variables: dict[str, str]) -> None:
+def _run_dbt(command: list[str], project: Path, profiles: Path, variables: dict[str, str]) -> None:
     own = {"project-dir": project, "profiles-dir": profiles, "target-path": "target", "log-path": "logs"}
-    argv = [sys.executable, str(DBT_WITH_PARENT), "--quiet", command, "--select", *SEEDS]
+    argv = [sys.executable, str(DBT_WITH_PARENT), "--quiet", *command, "--select", *SEEDS]
     argv += ["--indirect-selection", "cautious"]
     argv += [f"--{name}={value}" for name, value in own.items()]  # whatever the user's DBT_* variables say
     env = {**os.environ, **variables, "DBT_SEND_ANONYMOUS_USAGE_STATS": "False"}
@@ -130,7 +132,7 @@ def _run_dbt(command: str, project: Path, profiles: Path, variables: dict[str, s
         argv, cwd=project, env=env, capture_output=True, text=True, check=False
     )
     if result.returncode != 0:
-        raise ReseedError(f"dbt {command} of {SEED} failed:\n{result.stdout}{result.stderr}".rstrip())
+        raise ReseedError(f"dbt {command[0]} of {SEED} failed:\n{result.stdout}{result.stderr}".rstrip())
 
 
 def _load_in_bulk(tables: Mapping[str, pd.DataFrame], warehouse: Warehouse) -> None:

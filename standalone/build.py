@@ -7,7 +7,6 @@ seed in use, unless that is another shop's. dbt's unit tests stay out, as in the
 Import it where AIRFLOW_HOME is set: ingestion imports Airflow, which makes that folder.
 """
 
-import json
 import logging
 import time
 from collections.abc import Callable, Iterator
@@ -26,6 +25,7 @@ from include.ingestion.datasets import DATASETS
 from include.ingestion.errors import IngestionError
 from include.ingestion.loader import ingest
 from include.ingestion.quality import check_raw_tables
+from include.orchestration.dbt_manifest import options_of_the_parse
 from include.settings import DBT_PROJECT_DIR, Settings
 from include.warehouse import Warehouse, get_warehouse
 from ml.seed import COLUMNS, ensure_seed
@@ -105,8 +105,13 @@ def build_nodes(settings: Settings, project: Path, selection: list[str], console
     own = settings.local_dir / "build"  # Airflow reads the project's own target folder
     command = ["--log-level", "none", "--log-level-file", "debug", "--log-path", str(own)]
     command += ["build", "--target-path", str(own / "target")]
-    command += ["--project-dir", str(project), "--profiles-dir", str(project), "--target", "duckdb"]
-    command += ["--vars", json.dumps({"max_rejected_share": settings.max_rejected_share})]
+    command += [
+        "--project-dir",
+        str(project),
+        "--profiles-dir",
+        str(project),
+        *options_of_the_parse("duckdb"),
+    ]
     command += ["--exclude-resource-type", "unit_test", *selection]
     with progress(console, "nodes") as show:
         result = dbtRunner(callbacks=[_shown_by(show)]).invoke(command)

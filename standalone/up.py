@@ -1,13 +1,12 @@
 """What `make up`, `make up RUN=1` and `make status` tell of the stack, and the first run of every DAG."""
 
-import shutil
 import subprocess
 import time
 from datetime import UTC, datetime
-from pathlib import Path
 
 from rich.console import Console
 
+from include.orchestration.dbt_manifest import options_of_the_parse
 from include.settings import DBT_PROJECT_DIR, Settings
 from include.warehouse.duckdb import DuckDBWarehouse
 from standalone.airflow_api import UNFINISHED_RUNS, AirflowApi, AirflowApiError, RunState
@@ -163,11 +162,7 @@ def ensure_live_views(settings: Settings, console: Console) -> None:
     if found == len(LIVE_VIEWS):
         return
     own = settings.local_dir / "build"  # Airflow reads the project's own target folder
-    parsed = Path("target", "partial_parse.msgpack")
-    if (DBT_PROJECT_DIR / parsed).exists() and not (own / parsed).exists():  # saves dbt a whole parse
-        (own / parsed).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(DBT_PROJECT_DIR / parsed, own / parsed)
-    argv = [str(VENV_BIN / "dbt"), "--quiet", "--log-path", str(own), "run"]
+    argv = [str(VENV_BIN / "dbt"), "--quiet", "--log-path", str(own), "run", *options_of_the_parse("duckdb")]
     argv += ["--target-path", str(own / "target"), "--select", *(f"+{view}" for view in LIVE_VIEWS)]
     with waiting(console, "Making the live views"):
         done = subprocess.run(  # noqa: S603

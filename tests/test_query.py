@@ -83,6 +83,16 @@ def test_csv_and_json_have_all_rows(run: Run, warehouse: Path) -> None:
     }
 
 
+def test_json_rounds_no_amount(run: Run) -> None:
+    """What JSON's readers keep as numbers are numbers; a longer amount is text, with all its digits."""
+    sql = (
+        "select 4360009.81::decimal(18, 2) as net, 1234567890123456.78::decimal(18, 2) as more,"
+        " 7::hugeint as whole"
+    )
+    [row] = json.loads(run("FORMAT=json", stdin=sql).stdout)
+    assert row == {"net": 4360009.81, "more": "1234567890123456.78", "whole": 7}
+
+
 def test_a_dollar_reaches_the_warehouse_as_it_was_typed(run: Run) -> None:
     done = run("SQL=select $$5 $(x)$$ as price", "FORMAT=csv")
     assert done.stdout.splitlines() == ["price", "5 $(x)"]

@@ -63,12 +63,25 @@ def _needed(nodes: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     }
 
 
+def options_of_the_parse(warehouse: str) -> list[str]:
+    """Return the options with which a dbt of any target folder starts from this parse, where there is one."""
+    options = [
+        "--profile",
+        PROFILE,
+        "--target",
+        warehouse,
+        "--vars",
+        json.dumps(USUAL_VARS),
+    ]  # as Cosmos does
+    parsed = DBT_PROJECT_DIR / "target" / "partial_parse.msgpack"
+    return [*options, "--partial-parse-file-path", str(parsed)] if parsed.exists() else options
+
+
 def parse(project: Path = DBT_PROJECT_DIR) -> int:
     """Run `dbt parse` and write both; return dbt's exit code, its complaints on stdout and stderr."""
     dbt = shutil.which("dbt", path=str(Path(sys.executable).parent)) or "dbt"
-    profile = ["--profile", PROFILE, "--target", get_settings().warehouse]  # as Cosmos gives them
-    command = [dbt, "--quiet", "parse", *profile, "--vars", json.dumps(USUAL_VARS)]
-    code = subprocess.run(command, cwd=project, check=False).returncode  # noqa: S603
+    options = options_of_the_parse(get_settings().warehouse)
+    code = subprocess.run([dbt, "--quiet", "parse", *options], cwd=project, check=False).returncode  # noqa: S603
     if code == 0:
         write_cosmos_manifest(project)
     return code

@@ -28,7 +28,7 @@ from tests.dbt.dbt_project import (
 from tests.dbt.money import Amounts, Row, expected_lines, read
 
 AMOUNTS = "gross_sales_amount, discount_amount, net_sales_amount, gst_amount, delivery_amount, total_amount"
-CONTACTS = ("base_customer_contacts+", "raw_rows_match_the_ledger", "raw_rows_are_staged_or_quarantined")
+CONTACTS = ("base_customer_contacts+", "raw_rows_match_the_ledger", "contacts_are_staged_or_quarantined")
 LIMIT_TEST = "rejected_share_within_limit_base_online_sales_"
 
 

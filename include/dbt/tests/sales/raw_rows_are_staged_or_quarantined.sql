@@ -1,9 +1,6 @@
 -- raw = staged + quarantined, for each data set: no row is lost on the way.
 -- Staging cuts rates into periods, so there the rows of base that were not rejected count.
--- A shop need not deliver contacts.
-{% set datasets = [
-    'customers', 'online_sales', 'marketing_spend', 'discount_coupon', 'tax_amount', 'customer_contacts',
-] -%}
+{% set datasets = ['customers', 'online_sales', 'marketing_spend', 'discount_coupon', 'tax_amount'] -%}
 
 with
 
@@ -33,4 +30,4 @@ counted as (
 
 select *
 from counted
-where raw_count != staged_count + quarantined_count or (raw_count = 0 and dataset != 'customer_contacts')
+where raw_count != staged_count + quarantined_count or raw_count = 0
