@@ -33,7 +33,9 @@ class EnvironmentSettings(BaseSettings):
         try:
             super().__init__(**values)
         except ValidationError as error:
-            raise SettingsError(" ".join(map(self._sentence, error.errors()))) from None
+            # A default that follows from another setting is no fault of its own.
+            faults = [one for one in error.errors() if one["type"] != "default_factory_not_called"]
+            raise SettingsError(" ".join(map(self._sentence, faults))) from None
 
     @classmethod
     def _sentence(cls, fault: Any) -> str:

@@ -56,7 +56,7 @@ STEPS: dict[str, list[tuple[str, str]]] = {
             "        null as location,\n        null as channel,\n",
         ),
         ("        location,\n", "        location,\n        channel,\n"),
-        ("    described.location,\n", "    described.location,\n    described.channel,\n"),
+        ("    by_tenure.location,\n", "    by_tenure.location,\n    by_tenure.channel,\n"),
     ],
     f"{CUSTOMERS}/dim_customer.yml": [
         (

@@ -27,14 +27,6 @@ NODE_KEYS = {
     "depends_on",
     "freshness",
 }
-# What each group passes to dbt as --vars, where neither the run's parameters nor a backfill say otherwise.
-USUAL_VARS = {
-    "as_of_date": "",
-    "dry_run": "False",
-    "end_date": "",
-    "max_rejected_share": str(get_settings().max_rejected_share),
-    "start_date": "",
-}
 CONFIG_KEYS = {"enabled", "materialized", "meta", "schema", "severity", "tags"}
 
 
@@ -63,6 +55,17 @@ def _needed(nodes: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     }
 
 
+def usual_vars() -> dict[str, str]:
+    """Return the --vars of each group, unless a run's parameters or a backfill say otherwise."""
+    return {
+        "as_of_date": "",
+        "dry_run": "False",
+        "end_date": "",
+        "max_rejected_share": str(get_settings().max_rejected_share),
+        "start_date": "",
+    }
+
+
 def options_of_the_parse(warehouse: str) -> list[str]:
     """Return the options with which a dbt of any target folder starts from this parse, where there is one."""
     options = [
@@ -71,7 +74,7 @@ def options_of_the_parse(warehouse: str) -> list[str]:
         "--target",
         warehouse,
         "--vars",
-        json.dumps(USUAL_VARS),
+        json.dumps(usual_vars()),
     ]  # as Cosmos does
     parsed = DBT_PROJECT_DIR / "target" / "partial_parse.msgpack"
     return [*options, "--partial-parse-file-path", str(parsed)] if parsed.exists() else options

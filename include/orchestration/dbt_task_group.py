@@ -17,7 +17,7 @@ from include.orchestration.cosmos_watcher import (
     start_producer_first,
 )
 from include.orchestration.dbt_errors import raise_what_failed
-from include.orchestration.dbt_manifest import MANIFEST, USUAL_VARS
+from include.orchestration.dbt_manifest import MANIFEST, usual_vars
 from include.orchestration.dbt_profile import dbt_profile
 from include.orchestration.parameters import check_parameters
 from include.settings import DBT_PROJECT_DIR, get_settings
@@ -98,7 +98,7 @@ def dbt_task_group(
             should_detach_multiple_parents_tests=False,
             emit_datasets=False,
         ),
-        operator_args=_operator_args({**USUAL_VARS, **(dbt_vars or {})}, full_refresh),
+        operator_args=_operator_args({**usual_vars(), **(dbt_vars or {})}, full_refresh),
     )
     if exclude:
         expect_no_excluded_test(group)

@@ -548,16 +548,21 @@ def test_an_aware_time_keeps_its_zone(snowflake: SnowflakeWarehouse) -> None:
 
 
 def test_a_key_pair_wins_over_a_password(
-    monkeypatch: pytest.MonkeyPatch, snowflake: SnowflakeWarehouse
+    monkeypatch: pytest.MonkeyPatch,
+    snowflake: SnowflakeWarehouse,
+    key: rsa.RSAPrivateKey,
+    tmp_path: Path,
 ) -> None:
-    monkeypatch.setenv("SNOWFLAKE_PRIVATE_KEY_PATH", "key.p8")
+    file = tmp_path / "key.p8"
+    file.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"hush")))
+    monkeypatch.setenv("SNOWFLAKE_PRIVATE_KEY_PATH", str(file))
     monkeypatch.setenv("SNOWFLAKE_PRIVATE_KEY_PASSPHRASE", "hush")
     monkeypatch.setenv("SNOWFLAKE_ROLE", "TRANSFORMER")
     monkeypatch.setenv("SNOWFLAKE_LOADER_ROLE", "LOADER_OF_FILES")
 
     arguments = connect_arguments()
 
-    assert arguments["private_key_file"] == "key.p8"
+    assert arguments["private_key_file"] == str(file)
     assert arguments["private_key_file_pwd"] == "hush"
     assert arguments["role"] == "LOADER_OF_FILES"
     assert "password" not in arguments
@@ -569,7 +574,7 @@ def test_a_bad_setting_is_named_without_the_secrets(
     monkeypatch.setenv("SNOWFLAKE_PASSWORD", "a-secret")
     monkeypatch.setenv("SNOWFLAKE_PORT", "a-secret")
 
-    with pytest.raises(ValueError, match="port") as raised:
+    with pytest.raises(ValueError, match="SNOWFLAKE_PORT") as raised:
         connect_arguments()
 
     assert "a-secret" not in str(raised.value)
@@ -614,6 +619,9 @@ def test_airflows_connection_serves_where_no_account_is_set(monkeypatch: pytest.
 def test_each_work_has_its_role_and_warehouse(monkeypatch: pytest.MonkeyPatch, account: str) -> None:
     for name in [name for name in os.environ if name.startswith("SNOWFLAKE_")]:
         monkeypatch.delenv(name)
+    if account:
+        monkeypatch.setenv("SNOWFLAKE_USER", "me")
+        monkeypatch.setenv("SNOWFLAKE_PASSWORD", "hush")
     monkeypatch.setenv("SNOWFLAKE_ACCOUNT", account)
     monkeypatch.setenv(
         "AIRFLOW_CONN_SNOWFLAKE_DEFAULT",

@@ -264,7 +264,7 @@ def test_no_message_quotes_an_address(shop: Shop, caplog: pytest.LogCaptureFixtu
     header, row = "customer_id,email,phone,consent\n", "1,ann@example.org,+4930,yes"
     shop.deliver("Customer_Contacts.csv", f"{header}{row},x\n")
 
-    with caplog.at_level("DEBUG"):
+    with caplog.at_level("DEBUG", "include.ingestion"):
         complaint = shop.complaint("customer_contacts")
 
     name = "Customer_Contacts.csv"

@@ -272,4 +272,4 @@ def test_a_setting_that_cannot_be_used_is_one_line(stage: Stage) -> None:
     with stage.consumer(CONSUMER_BATCH_ROWS="0") as consumer:
         assert consumer.process.wait(timeout=500) == 2
         [line] = consumer.lines()
-    assert "batch_rows" in line["error"]
+    assert line["error"] == "The setting CONSUMER_BATCH_ROWS cannot be used: it should be greater than 0."

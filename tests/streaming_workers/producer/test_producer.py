@@ -193,7 +193,10 @@ def test_a_refused_key_is_said_once_and_tried_again(
     ("changes", "message"),
     [
         ({"COINGECKO_URL": "coingecko"}, "COINGECKO_URL"),
-        ({"PRICE_INTERVAL_SECONDS": "0"}, "price_interval_seconds"),
+        (
+            {"PRICE_INTERVAL_SECONDS": "0"},
+            "PRICE_INTERVAL_SECONDS cannot be used: it should be greater than 0",
+        ),
         ({"KAFKA_SECURITY_PROTOCOL": "SASL_SSL", "KAFKA_SASL_PASSWORD": KEY}, "KAFKA_SASL_USERNAME"),
         ({"KAFKA_SECURITY_PROTOCOL": "SSL", "KAFKA_SSL_CAFILE": "/nowhere.pem"}, "No such file"),
     ],

@@ -16,7 +16,8 @@ clicked as (
     select
         product_sku,
         month_start,
-        {{ ratio('sum(quantity)', 'count(*)') }} as units_per_line
+        -- Decimal: a sum of floating-point numbers depends on their order.
+        cast({{ ratio('sum(quantity)', 'count(*)') }} as decimal(18, 8)) as units_per_line
 
     from sales
 
