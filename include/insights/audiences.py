@@ -239,13 +239,18 @@ def export(
     """
     settings = settings or get_settings()
     snapshot = latest(location)
-    wanted = params.get("audiences") or [audience.key for audience in names(snapshot)]
+    emptied = _emptied(location, snapshot)
+    wanted = params.get("audiences") or [*(audience.key for audience in names(snapshot)), *emptied]
     webhook = Webhook.of(settings)
     changes = []
     for key in wanted:
+        rows = [] if key in emptied else members(snapshot, key)
         if not params.get("dry_run"):
-            _write_files(location, snapshot, key, settings)
-        changes.append(_deliver(location, snapshot, key, webhook, dry_run=bool(params.get("dry_run"))))
+            if key in emptied:
+                _delete_files(location, key)
+            else:
+                _write_files(location, snapshot, key, settings)
+        changes.append(_deliver(location, snapshot, key, rows, webhook, dry_run=bool(params.get("dry_run"))))
         log.info("Audience %s", changes[-1])
     return [asdict(change) for change in changes]
 
@@ -281,6 +286,17 @@ def _plain_csv(rows: list[list[str]]) -> str:
     return out.getvalue()
 
 
+def _emptied(location: str, snapshot: Snapshot) -> list[str]:
+    """Return the audiences that were written or delivered and have lost their last customer.
+
+    None from a snapshot that has no audiences at all, because its marts were not built.
+    """
+    known, folder = {audience.key for audience in names(snapshot)}, _place(location, "")
+    files = [*_csv_files(folder), *_csv_files(folder / DELIVERED)]
+    held = {one.name.removesuffix(".csv").partition("_")[0] for one in files}
+    return sorted(held - known) if known else []
+
+
 def _write_files(location: str, snapshot: Snapshot, key: str, settings: Settings) -> None:
     """Write the files of an audience, each in place of the one before."""
     for target in filter(None, (one.strip() for one in settings.audiences_files.split(","))):
@@ -289,10 +305,22 @@ def _write_files(location: str, snapshot: Snapshot, key: str, settings: Settings
         _write(_place(location, name), made.text)
 
 
+def _delete_files(location: str, key: str) -> None:
+    for place in _csv_files(_place(location, "")):
+        if place.name.startswith(f"{key}_"):
+            place.unlink()
+
+
 def _deliver(
-    location: str, snapshot: Snapshot, key: str, webhook: Webhook | None, *, dry_run: bool
+    location: str,
+    snapshot: Snapshot,
+    key: str,
+    members_now: list[Row],
+    webhook: Webhook | None,
+    *,
+    dry_run: bool,
 ) -> Change:
-    rows = {row["customer_id"]: row for row in members(snapshot, key)}
+    rows = {row["customer_id"]: row for row in members_now}
     place = _place(location, f"{DELIVERED}/{key}.csv")
     before, previous = _delivered(place)
     entered = [rows[one] for one in sorted(rows.keys() - before)]

@@ -33,14 +33,15 @@ class Context:
     period: Period
     currency: str = ""
     whole: bool = False
+    lacking: set[str] = field(default_factory=set, compare=False)  # tables asked for that the snapshot lacks
 
     def rows(self, sql: str, **parameters: Any) -> list[Row]:
         """Return the rows of a statement over the snapshot's tables, with $name parameters.
 
         None where the snapshot lacks a table that it names, because what that is made of was never built.
         """
-        lacks = KNOWN - self.snapshot.tables
-        if lacks.intersection(_WORD.findall(sql)):
+        if lacks := (KNOWN - self.snapshot.tables).intersection(_WORD.findall(sql)):
+            self.lacking.update(lacks)
             return []
         if self.whole:  # a list of customers may be long: not kept in memory
             return self.snapshot.query(sql, parameters or None)

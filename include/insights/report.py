@@ -10,7 +10,6 @@ from datetime import date, timedelta
 from typing import Annotated, Any
 
 import typer
-from jinja2 import Environment
 from markupsafe import Markup
 
 from include.insights.block import Context
@@ -68,7 +67,7 @@ def render(context: Context) -> str:
         f" {' '.join(map(_hash, scripts))}; base-uri 'none'; form-action 'none'"
     )
     return (
-        _environment()
+        templates()
         .get_template("report.html")
         .render(
             context=context,
@@ -83,10 +82,6 @@ def render(context: Context) -> str:
     )
 
 
-def _environment() -> Environment:
-    return templates()
-
-
 def _hash(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
@@ -99,7 +94,7 @@ def link_to(context: Context) -> str:
 def mail_body(context: Context) -> str:
     """Return the e-mail: key figures, sentences and a link, without scripts, pictures and customers."""
     return (
-        _environment()
+        templates()
         .get_template("mail.html")
         .render(
             context=context,

@@ -238,6 +238,25 @@ def test_only_changes_are_sent(tmp_path: Path, exported: Callable[[Receiver], Ex
     assert (second["previous_snapshot_id"], second["snapshot_id"]) == ("20260105T000000Z", "20260106T000000Z")
 
 
+def test_an_audience_that_loses_its_last_customer_is_told_of(
+    tmp_path: Path, exported: Callable[[Receiver], Export]
+) -> None:
+    receiver = Receiver()
+    run = exported(receiver)
+    location = write_snapshot(tmp_path, "20260105T000000Z", customers=customers(3))
+    export(location, {}, Settings(audiences_files="generic"))
+    run(location)
+    assert (tmp_path / "audiences" / "segment-3_customer-ids-only.csv").exists()
+
+    write_snapshot(tmp_path, "20260106T000000Z", customers=customers(4))
+    found = {one["audience"]: one for one in run(location)}
+
+    assert found["segment-3"] == {"audience": "segment-3", "entered": 0, "left": 5, "sent": True}
+    [message] = [one for one in receiver.taken.values() if one["audience"] == "segment-3" and one["left"]]
+    assert ids(message["left"]) == [1, 2, 3, 4, 5]
+    assert not list((tmp_path / "audiences").glob("segment-3_*.csv")), "nobody is in it any more"
+
+
 def test_a_busy_receiver_is_asked_again_with_the_same_id(
     tmp_path: Path, exported: Callable[[Receiver], Export]
 ) -> None:

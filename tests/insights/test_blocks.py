@@ -3,9 +3,11 @@
 import csv
 import io
 import json
+import shutil
 from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +17,8 @@ from include.insights.block import Block, Context
 from include.insights.kpis import DAILY_UP_TO_DAYS, KPIS, totals
 from include.insights.operations_blocks import web_address
 from include.insights.page import MAKERS, NAMES_CUSTOMERS, aggregates, made, sections
-from include.insights.snapshot import Snapshot
+from include.insights.period import period_of
+from include.insights.snapshot import Snapshot, latest
 from tests.insights.questions import QUESTIONS, Question
 from tests.insights.snapshots import CATEGORIES, PRODUCTS, TABLES, empty, occasions
 
@@ -50,6 +53,28 @@ def test_a_block_without_data_says_so(changed: Maker, key: str) -> None:
     block = MAKERS[key](context)
     assert block.rows == ()
     assert block.empty.endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("table", "key"),
+    [
+        ("fct_at_risk_customers", "at_risk"),
+        ("quarantine_summary", "rejected"),
+        ("fct_purchase_occasions", "kpis"),
+    ],
+)
+def test_what_was_not_built_is_not_said_to_be_nothing(
+    snapshot: Snapshot, tmp_path: Path, table: str, key: str
+) -> None:
+    shutil.copytree(snapshot._local.parent, tmp_path / "insights")
+    for pointer in [*(tmp_path / "insights").rglob("*.json")]:
+        content = json.loads(pointer.read_text())
+        del content["tables"][table]
+        pointer.write_text(json.dumps(content))
+    partial = latest(str(tmp_path / "insights"))
+    block = made(Context(partial, period_of({}, partial.first_day, partial.last_day)), key)
+    assert (block.rows, block.row_count) == ((), 0)
+    assert block.empty.startswith(f"Not in this snapshot, since it was not built: {table}.")
 
 
 @pytest.mark.parametrize("period", ["7d", "30d", "365d", "all"])

@@ -1,15 +1,10 @@
 """The report: one file that needs nothing else and names nobody; the e-mail without scripts."""
 
-import json
 import re
 from collections.abc import Callable, Iterator
-from email import message_from_bytes, policy
-from email.message import EmailMessage
 from pathlib import Path
-from typing import Any
 
 import pytest
-from aiosmtpd.controller import Controller
 from playwright.sync_api import expect
 from typer.testing import CliRunner
 
@@ -20,7 +15,7 @@ from include.settings import Settings, get_settings
 from tests.browser import chromium
 from tests.insights.axe import violations
 from tests.insights.snapshots import write_snapshot
-from tests.machine import free_port
+from tests.mail_server import Mails, mail_server
 
 Maker = Callable[..., Context]
 
@@ -106,30 +101,14 @@ def test_the_e_mail_has_figures_sentences_and_a_link_only(context_of: Maker) -> 
 
 
 @pytest.fixture
-def mails(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[list[str], EmailMessage]]]:
+def mails(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mails]:
     """What a mail server gets, which the Airflow connection smtp_default leads to."""
-    received: list[tuple[list[str], EmailMessage]] = []
-
-    class Handler:
-        async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:  # noqa: N802
-            parsed = message_from_bytes(envelope.content, policy=policy.default)
-            assert isinstance(parsed, EmailMessage)
-            received.append((envelope.rcpt_tos, parsed))
-            return "250 OK"
-
-    port = free_port()
-    controller = Controller(Handler(), hostname="127.0.0.1", port=port)
-    controller.start()
-    extra = {"disable_ssl": True, "disable_tls": True, "from_email": "airflow@example.org"}
-    connection = {"conn_type": "smtp", "host": "127.0.0.1", "port": port, "extra": extra}
-    monkeypatch.setenv("AIRFLOW_CONN_SMTP_DEFAULT", json.dumps(connection))
-    try:
+    with mail_server() as (connection, received):
+        monkeypatch.setenv("AIRFLOW_CONN_SMTP_DEFAULT", connection)
         yield received
-    finally:
-        controller.stop()
 
 
-def test_it_is_sent_to_all_recipients(location: str, mails: list[tuple[list[str], EmailMessage]]) -> None:
+def test_it_is_sent_to_all_recipients(location: str, mails: Mails) -> None:
     settings = Settings(insights_email_to="a@example.org, b@example.org")
     assert send_report(location, {"period": "30d"}, settings) == ["a@example.org", "b@example.org"]
     [(recipients, mail)] = mails
@@ -141,9 +120,7 @@ def test_it_is_sent_to_all_recipients(location: str, mails: list[tuple[list[str]
     assert "Open Insights" in part.get_content()
 
 
-def test_without_recipients_nothing_is_sent(
-    location: str, mails: list[tuple[list[str], EmailMessage]]
-) -> None:
+def test_without_recipients_nothing_is_sent(location: str, mails: Mails) -> None:
     assert send_report(location, {}, Settings(insights_email_to="")) == []
     assert mails == []
 
@@ -159,7 +136,7 @@ def test_without_recipients_nothing_is_sent(
     ],
 )
 def test_a_run_delivers_the_report_of_its_days(
-    tmp_path: Path, mails: list[tuple[list[str], EmailMessage]], first: str, last: str, label: str
+    tmp_path: Path, mails: Mails, first: str, last: str, label: str
 ) -> None:
     location = write_snapshot(tmp_path)
     found = deliver(location, {"from_day": first, "to_day": last, "send": False})
@@ -169,7 +146,7 @@ def test_a_run_delivers_the_report_of_its_days(
 
 
 def test_a_run_sends_the_report_if_it_is_asked_to(
-    tmp_path: Path, mails: list[tuple[list[str], EmailMessage]], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, mails: Mails, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("INSIGHTS_EMAIL_TO", "a@example.org")
     get_settings.cache_clear()

@@ -5,13 +5,10 @@ import json
 import logging
 from collections.abc import Iterator
 from dataclasses import replace
-from email import message_from_bytes, policy
-from email.message import EmailMessage
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from aiosmtpd.controller import Controller
 from airflow.sdk.execution_time import task_runner
 from airflow.sdk.execution_time.xcom import XCom
 from airflow.sdk.log import mask_secret
@@ -24,33 +21,18 @@ from include.settings import Settings
 from ml.retraining import GateFailedError
 from streaming_workers.gate import Finding, StreamsNotReadyError
 from tests.machine import free_port
+from tests.mail_server import Mails, mail_server
 from tests.web_hook import web_hook
 
 ALERT = Alert("lag", "streaming_marts", "run-1", "gate", "Too much waits <here>.", "http://ui/log", 1)
 
 
 @pytest.fixture
-def mails(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[list[str], EmailMessage]]]:
+def mails(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mails]:
     """What a mail server gets, which the Airflow connection smtp_default leads to."""
-    received: list[tuple[list[str], EmailMessage]] = []
-
-    class Handler:
-        async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:  # noqa: N802
-            parsed = message_from_bytes(envelope.content, policy=policy.default)
-            assert isinstance(parsed, EmailMessage)
-            received.append((envelope.rcpt_tos, parsed))
-            return "250 OK"
-
-    port = free_port()
-    controller = Controller(Handler(), hostname="127.0.0.1", port=port)
-    controller.start()
-    extra = {"disable_ssl": True, "disable_tls": True, "from_email": "airflow@example.org"}
-    connection = {"conn_type": "smtp", "host": "127.0.0.1", "port": port, "extra": extra}
-    monkeypatch.setenv("AIRFLOW_CONN_SMTP_DEFAULT", json.dumps(connection))
-    try:
+    with mail_server() as (connection, received):
+        monkeypatch.setenv("AIRFLOW_CONN_SMTP_DEFAULT", connection)
         yield received
-    finally:
-        controller.stop()
 
 
 class FailedTask:
@@ -158,9 +140,7 @@ def test_a_long_reason_is_cut(run_of: Any) -> None:
     assert len(alert.text) < 1000
 
 
-def test_the_reason_does_not_go_out_unless_it_is_let(
-    mails: list[tuple[list[str], EmailMessage]], caplog: pytest.LogCaptureFixture
-) -> None:
+def test_the_reason_does_not_go_out_unless_it_is_let(mails: Mails, caplog: pytest.LogCaptureFixture) -> None:
     """It may quote a customer's row; the log on this machine has it."""
     with web_hook() as (url, posted), web_hook() as (slack_url, to_slack):
         settings = Settings(
@@ -204,9 +184,7 @@ def test_a_reason_that_is_let_out_holds_no_values(reason: str, sent: str) -> Non
     assert posted[0]["reason"] == sent
 
 
-def test_every_channel_of_the_settings_gets_the_alert(
-    mails: list[tuple[list[str], EmailMessage]], caplog: pytest.LogCaptureFixture
-) -> None:
+def test_every_channel_of_the_settings_gets_the_alert(mails: Mails, caplog: pytest.LogCaptureFixture) -> None:
     with web_hook() as (url, posted), web_hook() as (slack_url, to_slack):
         settings = Settings(
             alert_webhook_url=url,
