@@ -27,7 +27,7 @@ export LOCAL_DIR DATA_DIR REPLACE RUN
 # One environment for every command below; `source .local/env.sh` gives a shell the same.
 STANDALONE := $(BIN)/python -m standalone
 
-.PHONY: help setup build demo report up status down backup restore copy query segments test lint format bench soak lock manifest clean chromium promtool axe \
+.PHONY: help setup build demo report up status down backup restore copy query segments test lint style types check-fast format bench soak lock manifest clean chromium promtool axe \
 	kafka check parse docs retention digests jars-checksums state slim secrets audit actionlint env images sample containers containers-test \
 	push scan sign deploy release-check release
 
@@ -135,12 +135,21 @@ promtool:
 		(apt-get update -qq && mkdir -p $(LOCAL_DIR)/promtool && cd $(LOCAL_DIR)/promtool && \
 		apt-get download -qq prometheus && dpkg-deb --fsys-tarfile prometheus_*.deb | tar -x ./usr/bin/promtool && rm prometheus_*.deb)
 
-lint: $(VENV)/.installed  ## Check style, types and SQL
+lint: style types  ## Check style, types and SQL
+	@cd include/dbt && $(BIN)/sqlfluff lint --dialect duckdb models tests && $(BIN)/sqlfluff lint --dialect snowflake models tests
+
+style: $(VENV)/.installed
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
-	@$(BIN)/mypy
 	@$(BIN)/lint-imports --cache-dir .local/import-linter > .local/import-linter.txt || { cat .local/import-linter.txt; exit 1; }
 	@$(BIN)/codespell
-	@cd include/dbt && $(BIN)/sqlfluff lint --dialect duckdb models tests && $(BIN)/sqlfluff lint --dialect snowflake models tests
+
+types: $(VENV)/.installed
+	@$(BIN)/mypy
+
+# Whole folders, so that a new test is in. tests/conftest.py says which of their tests are slow, and so left out.
+FAST_TESTS := tests/ingestion tests/insights tests/ml tests/orchestration tests/streaming_workers tests/warehouse tests/test_settings.py
+check-fast: style types  ## Check style, types and what is quick to test, in under a minute, while you edit
+	@$(BIN)/python -m pytest -q -n 2 -m "not containers and not slow" --durations=3 $(FAST_TESTS)
 
 parse: setup  ## Parse dbt for both warehouses and import every DAG, without credentials
 	@$(BIN)/python -m pytest -q tests/dags tests/dbt/test_dialects.py .astro/test_dag_integrity_default.py
