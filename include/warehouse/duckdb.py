@@ -32,8 +32,6 @@ LOCK_TIMEOUT_SECONDS = 300
 CHECK_TIMEOUT_SECONDS = 5
 QUERY_TIMEOUT_SECONDS = 10  # somebody waits at a terminal
 LOG_LIMIT = "1MB"  # reading so much of it costs a session about 10 ms
-# A load ends in a checkpoint anyway: before it, the row numbers would go into the log, 78 bytes a row.
-UNLOGGED = {"checkpoint_threshold": "16KB", "auto_checkpoint_skip_wal_threshold": "1"}
 # In this order: the last one fixes the others. include/dbt/profiles.yml has the same.
 CLOSED = {
     "autoload_known_extensions": "false",
@@ -42,6 +40,8 @@ CLOSED = {
     "enable_external_access": "false",
     "lock_configuration": "true",
 }
+# A load ends in a checkpoint anyway: before it, the row numbers would go into the log, 78 bytes a row.
+UNLOGGED = {"checkpoint_threshold": "16KB", "auto_checkpoint_skip_wal_threshold": "1"}
 
 
 def is_lock_conflict(error: BaseException) -> bool:
@@ -249,11 +249,11 @@ class DuckDBWarehouse(Warehouse):
         if self._keeps_log:
             connection.execute("pragma disable_checkpoint_on_shutdown")
             connection.execute(f"set checkpoint_threshold = '{LOG_LIMIT}'")
-        if reads:
-            for setting, value in UNLOGGED.items():
-                connection.execute(f"set {setting} = '{value}'")
         # It would go into the log, on stdout. In a notebook it is off, and touching it asks for ipywidgets.
         if connection.execute("select current_setting('enable_progress_bar')").fetchall() != [(False,)]:
             connection.execute("set enable_progress_bar = false")
+        if reads:
+            for setting, value in UNLOGGED.items():
+                connection.execute(f"set {setting} = '{value}'")
         _close_in(connection, reads)
         return connection
