@@ -9,7 +9,7 @@ from include.settings import Settings, get_settings
 from include.warehouse.base import Role, Warehouse
 
 # A process that stores all the time tries again itself, and in between it can be stopped.
-STREAM_LOCK_TIMEOUT_SECONDS = 0.5
+STREAM_LOCK_TIMEOUT_SECONDS = 2
 
 
 @dataclass(frozen=True)

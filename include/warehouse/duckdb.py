@@ -29,6 +29,7 @@ from include.warehouse.base import (
     Warehouse,
 )
 from include.warehouse.duckdb_file import ensure_file
+from include.warehouse.turns import Turn
 
 if TYPE_CHECKING:
     import pyarrow
@@ -39,6 +40,7 @@ LOCK_TIMEOUT_SECONDS = 300
 CHECK_TIMEOUT_SECONDS = 5
 QUERY_TIMEOUT_SECONDS = 10  # somebody waits at a terminal
 LOCK_POLL_SECONDS = 0.01  # a try costs less than a millisecond
+TURN_SECONDS = 1  # where another does not give it back, it is tried without
 LARGE_ROWS = 5_000
 LOG_LIMIT = "1MB"  # reading so much of it costs a session some milliseconds
 LOG_ENDINGS = (".wal", ".wal.checkpoint", ".wal.recovery")  # DuckDB's own names, beside the file's
@@ -277,6 +279,7 @@ class StreamDuckDBWarehouse(DuckDBWarehouse):
         super().__init__(path, lock_timeout_seconds)
         self._engine: duckdb.DuckDBPyConnection | None = None
         self._is_backlog = False
+        self._turn = Turn(path)
 
     @contextmanager
     @override
@@ -289,7 +292,8 @@ class StreamDuckDBWarehouse(DuckDBWarehouse):
         ensure_file(self.path)
         if self._engine is None:
             self._engine = self._new_engine()
-        self._waiting_for_lock(self._attach, self._engine)
+        with self._turn.taken(TURN_SECONDS):
+            self._waiting_for_lock(self._attach, self._engine)
         session = DuckDBSession(self._engine)
         try:
             yield session

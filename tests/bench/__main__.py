@@ -13,7 +13,7 @@ from tests.bench.batch import bench_airflow, bench_ingestion, bench_scale
 from tests.bench.insights import bench_insights
 from tests.bench.measure import Ratio
 from tests.bench.segments import bench_million, bench_training
-from tests.bench.streaming import bench_drain, bench_freshness, bench_steady
+from tests.bench.streaming import bench_beside_dbt, bench_drain, bench_freshness, bench_steady
 
 console = Console(highlight=False)
 
@@ -26,6 +26,7 @@ BENCHES: dict[str, Callable[[Path], Iterator[Ratio]]] = {
     "insights": bench_insights,
     "drain": bench_drain,
     "steady": bench_steady,
+    "beside-dbt": bench_beside_dbt,
     "freshness": bench_freshness,
 }
 
