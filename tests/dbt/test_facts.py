@@ -38,7 +38,6 @@ MARTS = (
 )
 OF_THE_BUILD = ("processed_at", "source_loaded_at")  # say when a row was built, not what it holds
 UNKNOWN = -1
-QUICKLY = ("--no-write-json",)  # else each run writes the manifest
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +64,7 @@ def copy(shop: Project, tmp_path: Path) -> Project:
 def run(project: Project, **variables: str) -> None:
     """Build the tables that the sales' marts are made of; the views between them are there."""
     before = (f"+{mart},config.materialized:table" for mart in MARTS)
-    done = project.dbt("run", *QUICKLY, "--select", *before, "fct_sales", **variables)
+    done = project.dbt("run", "--select", *before, "fct_sales", **variables)
     assert done.success, done.output
 
 
@@ -88,7 +87,7 @@ def rebuilt(project: Project, folder: Path) -> dict[str, Rows]:
     shutil.copy(project.warehouse, folder / WAREHOUSE)
     other = replace(project, warehouse=folder / WAREHOUSE)
     after = (f"fct_sales+,{mart}" for mart in MARTS)
-    done = other.dbt("run", *QUICKLY, "--full-refresh", "--select", *after, "int_customer_features")
+    done = other.dbt("run", "--full-refresh", "--select", *after, "int_customer_features")
     assert done.success, done.output
     return marts(other)
 

@@ -13,7 +13,6 @@ import pytest
 
 from include.orchestration.dbt_errors import DbtNodesFailedError, raise_what_failed
 from include.settings import PROJECT_ROOT
-from standalone.sample_data.generator import generate
 from tests.dbt.dbt_project import (
     WAREHOUSE,
     WITHOUT_TESTS,
@@ -21,7 +20,7 @@ from tests.dbt.dbt_project import (
     Rows,
     environment,
     keep_some,
-    make_project,
+    make_shop,
     run_dbt,
     write,
 )
@@ -35,11 +34,7 @@ LIMIT_TEST = "rejected_share_within_limit_base_online_sales_"
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """The generated shop in full size, loaded and built once as a person would, with no variable set."""
-    project = make_project(tmp_path_factory.mktemp("shop"))
-    generate(project.folder)
-    project.ingest()
-    run_dbt(project, "build")
-    return project
+    return make_shop(tmp_path_factory.mktemp("shop"))
 
 
 @pytest.fixture(scope="module")
