@@ -14,7 +14,7 @@ from include.erase import app
 from include.settings import get_settings
 from ml.registry import Registry
 from standalone.sample_data.generator import generate
-from tests.dbt.dbt_project import WAREHOUSE, Project, keep_some, make_project, run_dbt
+from tests.dbt.dbt_project import WAREHOUSE, WITHOUT_TESTS, Project, keep_some, make_project, run_dbt
 from tests.dbt.money import read
 
 CUSTOMER = 12347
@@ -41,7 +41,7 @@ class Shop:
         )
         self._write_segments()
         self.project.ingest()
-        run_dbt(self.project, "build", "--exclude-resource-type", "unit_test", *RULES)
+        run_dbt(self.project, "build", *WITHOUT_TESTS, *RULES)
         self._keep_more_copies()
 
     def _deliver_odd_rows(self) -> None:

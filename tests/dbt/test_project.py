@@ -359,6 +359,7 @@ def test_bad_rows_go_to_quarantine_and_too_many_stop_the_build_before_the_facts(
     assert outcome.failed == {LIMIT_TEST}
     assert outcome.states["fct_sales"] == "skipped"
     assert facts(copy) == kept
+    outcome.raw.result.write(str(copy.directory / "target" / "run_results.json"))  # as dbt does by itself
     with pytest.raises(
         DbtNodesFailedError, match=rf"^{LIMIT_TEST}: [\d,]+ of [\d,]+ rows of .* are rejected"
     ) as told:
