@@ -12,12 +12,18 @@ from airflow.__main__ import main
 
 PRELOADED = (
     "airflow.dag_processing.dagbag",
+    "airflow.sdk.definitions.decorators",
     "airflow.sdk.execution_time.supervisor",
     "airflow.sdk.execution_time.task_runner",
+    "airflow.providers.amazon.aws.hooks.s3",
+    "airflow.providers.standard.decorators.python",
     "airflow.providers.standard.operators.python",
     "cosmos.airflow.task_group",
     "cosmos.operators.watcher",
+    "cosmos.profiles",
     "duckdb",
+    "numpy",
+    "openpyxl",
     "pydantic_settings",
 )
 
