@@ -7,11 +7,13 @@ import sys
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from include.orchestration.dbt_errors import DbtNodesFailedError, raise_what_failed
+from include.orchestration.dbt_nodes import tell_the_nodes
 from include.settings import PROJECT_ROOT
 from tests.dbt.dbt_project import (
     WAREHOUSE,
@@ -366,6 +368,13 @@ def test_bad_rows_go_to_quarantine_and_too_many_stop_the_build_before_the_facts(
         raise_what_failed(str(copy.directory), context={})
     assert told.value.alert_kind == "quarantine_share"
     assert "macro" not in str(told.value)
+    pushed: dict[str, dict[str, str]] = {}
+    context: Any = {"ti": SimpleNamespace(xcom_push=lambda key, value: pushed.update({key: value}))}
+    tell_the_nodes(str(copy.directory), context)
+    assert [name for name, one in pushed.items() if one["failed"]] == ["base_online_sales"]
+    assert pushed["base_online_sales"]["failed"].startswith(f"{LIMIT_TEST}: ")
+    assert pushed["fct_sales"]["status"] == "skipped"
+    assert pushed["base_customers"]["compiled_sql"].startswith("with")
 
 
 def late_line(project: Project) -> None:
