@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from include.orchestration.dbt_task_group import OF_OTHER_DAGS
 from standalone.sample_data.generator import generate
 from tests.dbt.changes import CHANGES, CUSTOMERS, NEXT_PART, SALES, Change, rewrite
 from tests.dbt.dbt_project import (
@@ -71,7 +72,7 @@ def run(project: Project, **variables: str) -> None:
 def build_with_tests(project: Project, **variables: str) -> Outcome:
     """Build and test what marketing_pipeline does."""
     unit_tests = ("--exclude-resource-type", "unit_test")
-    return project.dbt("build", "--exclude", "tag:segments", "tag:streaming", *unit_tests, **variables)
+    return project.dbt("build", "--exclude", *OF_OTHER_DAGS, *unit_tests, **variables)
 
 
 def marts(project: Project) -> dict[str, Rows]:
