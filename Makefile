@@ -27,7 +27,8 @@ export LOCAL_DIR DATA_DIR REPLACE RUN
 # One environment for every command below; `source .local/env.sh` gives a shell the same.
 STANDALONE := $(BIN)/python -m standalone
 
-.PHONY: help setup build demo report up status down backup restore copy query segments test lint format bench soak lock manifest clean chromium promtool axe \
+.PHONY: help setup build demo report up status down backup restore copy query segments test coverage lint style types check-fast format bench \
+	bench-compare soak lock manifest clean chromium promtool axe \
 	kafka check parse docs retention digests jars-checksums state slim secrets audit actionlint env images sample containers containers-test \
 	push scan sign deploy release-check release
 
@@ -92,7 +93,11 @@ check: $(VENV)/.installed  ## Check the warehouse's connection and privileges
 
 test: setup kafka chromium promtool axe  ## Run all tests [ARGS=what pytest takes]
 	@mkdir -p .local/coverage
-	@$(BIN)/python -m pytest -n 2 --no-loadscope-reorder $(or $(ARGS),--cov --cov-report=term:skip-covered --durations=20)
+	@$(BIN)/python -m pytest -n 2 --no-loadscope-reorder $(or $(ARGS),--durations=20)
+
+# Measuring takes half as much again of what runs in a test's own process.
+coverage: override ARGS := --cov --cov-report=term:skip-covered --durations=20
+coverage: test  ## Run all tests and measure which lines they reach
 
 # The local broker runs on Java, and Maven brings its jars.
 kafka: $(VENV)/.installed
@@ -135,12 +140,21 @@ promtool:
 		(apt-get update -qq && mkdir -p $(LOCAL_DIR)/promtool && cd $(LOCAL_DIR)/promtool && \
 		apt-get download -qq prometheus && dpkg-deb --fsys-tarfile prometheus_*.deb | tar -x ./usr/bin/promtool && rm prometheus_*.deb)
 
-lint: $(VENV)/.installed  ## Check style, types and SQL
+lint: style types  ## Check style, types and SQL
+	@cd include/dbt && $(BIN)/sqlfluff lint --dialect duckdb models tests && $(BIN)/sqlfluff lint --dialect snowflake models tests
+
+style: $(VENV)/.installed
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
-	@$(BIN)/mypy
 	@$(BIN)/lint-imports --cache-dir .local/import-linter > .local/import-linter.txt || { cat .local/import-linter.txt; exit 1; }
 	@$(BIN)/codespell
-	@cd include/dbt && $(BIN)/sqlfluff lint --dialect duckdb models tests && $(BIN)/sqlfluff lint --dialect snowflake models tests
+
+types: $(VENV)/.installed
+	@$(BIN)/mypy
+
+# Whole folders, so that a new test is in. tests/conftest.py says which of their tests are slow, and so left out.
+FAST_TESTS := tests/ingestion tests/insights tests/ml tests/orchestration tests/streaming_workers tests/warehouse tests/test_settings.py
+check-fast: style types  ## Check style, types and what is quick to test, in under a minute, while you edit
+	@$(BIN)/python -m pytest -q -n 2 -m "not containers and not slow" --durations=3 $(FAST_TESTS)
 
 parse: setup  ## Parse dbt for both warehouses and import every DAG, without credentials
 	@$(BIN)/python -m pytest -q tests/dags tests/dbt/test_dialects.py .astro/test_dag_integrity_default.py
@@ -257,8 +271,19 @@ release-check:  ## Check TAG against the version, the changelog and CI of the co
 release: release-check  ## Make the GitHub release of TAG, with notes from the changelog (needs gh) TAG=v1.2.3
 	@$(NOTES) | gh release create "$(TAG)" --verify-tag --title "$(TAG)" --notes-file -
 
-bench: setup kafka  ## Measure speed, as ratios of one run
+bench: setup kafka  ## Measure speed beside its limits, in 10 minutes; figures in .local/bench.json [ARGS=names]
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+# The newest artefact of a commit on main: not of a fork's branch of that name.
+FIGURES_OF_MAIN := [.artifacts[] | select(.workflow_run | .head_branch == "main" and .head_repository_id == .repository_id) \
+	| select(.expired | not)] | max_by(.created_at) | .id // empty
+FORMER := $(LOCAL_DIR)/former
+bench-compare: $(VENV)/.installed  ## Warn of what is a tenth worse than in main's last figures (needs gh)
+	@rm -rf $(FORMER) && mkdir -p $(FORMER)
+	@id=$$(gh api --method GET 'repos/{owner}/{repo}/actions/artifacts' -f name=bench -f per_page=100 --jq '$(FIGURES_OF_MAIN)') && \
+		{ [ -z "$$id" ] || { gh api "repos/{owner}/{repo}/actions/artifacts/$$id/zip" > $(FORMER)/bench.zip && \
+		$(BIN)/python -m zipfile -e $(FORMER)/bench.zip $(FORMER); }; }
+	@$(BIN)/python -m tests.bench.figures $(FORMER)/bench.json $(LOCAL_DIR)/bench.json
 
 soak: setup kafka  ## Random faults for hours: no message lost [FAULTS=1000] [SEED=n]
 	@$(BIN)/python -m tests.e2e.streaming_faults.soak $(if $(FAULTS),--faults $(FAULTS)) $(if $(SEED),--seed $(SEED))

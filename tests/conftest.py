@@ -1,14 +1,20 @@
 """What all tests share: an Airflow that knows nothing of this machine's, and the data they run on."""
 
+import atexit
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
 import pytest
 from xdist.scheduler import LoadFileScheduling
 
+# Of one run of tests; the processes of pytest-xdist have it from the one that starts them.
+if "MARKETING_TESTS_DIR" not in os.environ:
+    os.environ["MARKETING_TESTS_DIR"] = tempfile.mkdtemp(prefix="marketing-tests-")
+    atexit.register(shutil.rmtree, os.environ["MARKETING_TESTS_DIR"], ignore_errors=True)
 # Airflow reads its environment when it is first imported, so this comes before any test module.
-os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="airflow-home-")
+os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="airflow-home-", dir=os.environ["MARKETING_TESTS_DIR"])
 os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 os.environ["AIRFLOW__CORE__UNIT_TEST_MODE"] = "False"
 os.environ["AIRFLOW__COSMOS__ENABLE_TELEMETRY"] = "False"
@@ -31,6 +37,23 @@ LONGEST_FIRST = (
 # These run whole DAGs on a stack, and two at once are more than two cores bear: all of them share one worker.
 WHOLE_STACK = ("tests/e2e/test_airflow.py", "tests/e2e/test_demo.py")
 
+# What stands for a process of another program, or for files that not every machine has. `make check-fast`
+# leaves out each test that uses one of these, and what is marked `slow` by hand: more than a second of work,
+# or processes of its own.
+SLOW_FIXTURES = {
+    "airflow",
+    "broker",
+    "browser",
+    "double",
+    "kafka",
+    "own_broker",
+    "place",
+    "real_data",
+    "snowflake_double",
+    "store",
+    "workers_image",
+}
+
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     # A gzip header holds the second it was made in: two xdist workers would collect two different tests.
@@ -38,7 +61,10 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the files of LONGEST_FIRST before all others, in its order."""
+    """Mark what is slow by what it uses; put the files of LONGEST_FIRST before all others, in its order."""
+    for item in items:
+        if SLOW_FIXTURES & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.slow)
 
     def place(item: pytest.Item) -> int:
         found = (n for n, start in enumerate(LONGEST_FIRST) if item.nodeid.startswith(start))

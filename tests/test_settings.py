@@ -39,6 +39,7 @@ def test_each_wrong_setting_has_its_sentence(monkeypatch: pytest.MonkeyPatch) ->
     assert str(refused.value).count("cannot be used") == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("program", PROGRAMS, ids=" ".join)
 def test_a_program_says_so_without_a_traceback(program: tuple[str, ...]) -> None:
     done = subprocess.run(

@@ -14,7 +14,8 @@ from include.ingestion.datasets import CONTACTS, Dataset
 from include.ingestion.errors import IngestionError
 from include.warehouse import CsvFile
 
-CHUNK_BYTES = 1 << 20
+# Of twice this size each chunk is memory new from the system, which costs more than the checks of it.
+CHUNK_BYTES = 1 << 19
 UTF_16_32 = {
     codecs.BOM_UTF32_LE: "utf-32",  # before UTF-16, whose mark is the start of this one
     codecs.BOM_UTF32_BE: "utf-32",

@@ -13,6 +13,7 @@ import re
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -99,10 +100,10 @@ def open_source(path: ObjectStoragePath, dataset: Dataset) -> Iterator[SourceFil
 
     Raises IngestionError where it is empty, unreadable, in an unknown encoding, or lacks a column.
     """
-    with TemporaryDirectory(prefix="ingestion-") as folder:
+    with TemporaryDirectory(prefix="ingestion-") as folder, ThreadPoolExecutor(1) as beside:
         version = version_of(path)
         local = on_this_machine(path, Path(folder))
-        checksum = _checksum(local, path.name)
+        checksum = beside.submit(_checksum, local)  # takes as long as the checks of the text do
         content = _unpacked(local, path.name)
         with content.open("rb") as file:
             is_zip = file.read(4) == ZIP_MAGIC
@@ -114,25 +115,25 @@ def open_source(path: ObjectStoragePath, dataset: Dataset) -> Iterator[SourceFil
             delivered=path,
             version=version,
             part=dataset.part_of(path.name) or "",
-            checksum=checksum,
+            checksum=checksum.result(),
             csv=table,
             ignored_columns=tuple(ignored),
             left_out=tuple(left_out),
         )
 
 
-def _checksum(path: Path, name: str) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except PermissionError as error:
-        raise IngestionError(f"{name} may not be read: permission denied.") from error
+def _checksum(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _unpacked(path: Path, name: str, level: int = 0) -> Path:
     """Return `path` itself or what gzip holds, judged by the content, not by the file's ending."""
-    with path.open("rb") as file:
-        start = file.read(512)
+    try:
+        with path.open("rb") as file:
+            start = file.read(512)
+    except PermissionError as error:
+        raise IngestionError(f"{name} may not be read: permission denied.") from error
     if not start:
         raise IngestionError(f"{name} is empty.")
     if start.startswith(GZIP_MAGIC):

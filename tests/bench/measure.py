@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import psutil
@@ -15,16 +16,20 @@ from tests.machine import free_port
 
 GIB = 1 << 30
 
+Histogram = dict[float, float]
+"""Events by the upper bound, in seconds, of the bucket that they are within; each counts all below it."""
+
 
 @dataclass(frozen=True)
 class Ratio:
-    """One measured ratio; `at_most` says on which side of the limit it must lie."""
+    """One measured ratio; `at_most` says on which side of the limit it must lie, `goal` what is aimed at."""
 
     what: str
     value: float
     limit: float
     at_most: bool
     detail: str
+    goal: float | None = None
 
     @property
     def holds(self) -> bool:
@@ -46,11 +51,12 @@ def settings_in(folder: Path) -> Settings:
     )
 
 
-def quietly(command: list[str], env: dict[str, str], folder: Path) -> None:
-    """Run a command; raises RuntimeError with the end of its output if it fails."""
+def quietly(command: list[str], env: dict[str, str], folder: Path) -> str:
+    """Run a command and return what it prints; raises RuntimeError with the end of that if it fails."""
     done = subprocess.run(command, env=env, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise RuntimeError(f"{command[0]} failed:\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
+    return done.stdout
 
 
 @contextmanager
@@ -73,3 +79,16 @@ def peak_memory() -> Iterator[list[int]]:
     finally:
         stop.set()
         thread.join()
+
+
+def quantile(histogram: Histogram, share: float) -> float:
+    """Return the time that this share of the events kept, interpolated in its bucket as Prometheus does.
+
+    Where it lies beyond the last bound, it is that bound.
+    """
+    bounds = [(0.0, 0.0), *sorted(histogram.items())]
+    wanted = share * bounds[-1][1]
+    for (low, below), (high, within) in pairwise(bounds):
+        if within >= wanted and within > below:
+            return low if high == float("inf") else low + (high - low) * (wanted - below) / (within - below)
+    raise RuntimeError("there was no event")

@@ -69,6 +69,7 @@ def bench_drain(folder: Path, events: int = 200_000, row_by_row: int = 1_000) ->
         0.65,
         at_most=False,
         detail=f"{our_rate:,.0f} / {bare_rate:,.0f} events a second from the process's start, median of 3",
+        goal=0.8,
     )
     yield Ratio(
         "draining / a consumer that commits row by row",

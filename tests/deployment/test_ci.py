@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import threading
 import tomllib
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -27,6 +28,7 @@ WORKFLOWS = {path.name: path for path in sorted((ROOT / ".github" / "workflows")
 JOBS = {name: yaml.safe_load(path.read_text())["jobs"] for name, path in WORKFLOWS.items()}
 MAKEFILE = (ROOT / "Makefile").read_text()
 MAKE_TARGETS = set(re.findall(r"^([a-z-]+):", MAKEFILE, re.MULTILINE))
+PARTS_OF_OTHERS = {"manifest", "chromium", "promtool", "axe", "kafka", "style", "types"}
 VENV = Path(shutil.which("ruff", path=SEARCH_PATH) or "").parents[1]
 
 
@@ -98,6 +100,47 @@ def test_a_change_is_built_on_what_main_left() -> None:
     printed = make("--dry-run", "slim").stdout
     assert "changes --state " in printed
     assert printed.strip().endswith(saved["with"]["path"])
+
+
+@pytest.mark.skipif(not shutil.which("jq"), reason="jq stands for what gh has built in")
+def test_the_speed_of_each_commit_on_main_is_kept_and_compared(tmp_path: Path) -> None:
+    job = JOBS["ci.yml"]["bench"]
+    assert job["if"] == "github.event_name == 'push'"
+    ran = [step["run"] for step in job["steps"] if "run" in step]
+    assert ran == ["make bench", "make bench-compare"]
+    kept = job["steps"][-1]["with"]
+    assert (kept["name"], kept["path"]) == ("bench", ".local/bench.json")
+
+    def artifact(number: int, branch: str = "main", repository: int = 1, expired: bool = False) -> Any:
+        run = {"head_branch": branch, "head_repository_id": repository, "repository_id": 1}
+        return {"id": number, "created_at": f"2026-01-0{number}", "expired": expired, "workflow_run": run}
+
+    # A `gh` that knows these artefacts; the newest that counts is the second.
+    known = [
+        artifact(1),
+        artifact(2),
+        artifact(3, "other"),
+        artifact(4, repository=2),
+        artifact(5, expired=True),
+    ]
+    (tmp_path / "artifacts.json").write_text(json.dumps({"artifacts": known}))
+    former = {"commit": "a" * 40, "date": "2026-01-02", "cores": 2}
+    row = {"what": "a run", "value": 1.0, "limit": 9.0, "at_most": True, "holds": True}
+    with zipfile.ZipFile(tmp_path / "2.zip", "w") as packed:
+        packed.writestr("bench.json", json.dumps({**former, "rows": [row]}))
+    (tmp_path / "bench.json").write_text(json.dumps({**former, "rows": [{**row, "value": 1.2}]}))
+    gh = tmp_path / "bin" / "gh"
+    gh.parent.mkdir()
+    gh.write_text(
+        f'#!/bin/sh\ncd {tmp_path}\ncase "$*" in *name={kept["name"]}*) for asked; do :; done;'
+        ' exec jq -r "$asked" artifacts.json;; */artifacts/2/zip) exec cat 2.zip;; esac; exit 4\n'
+    )
+    gh.chmod(0o755)
+    path = f"{gh.parent}{os.pathsep}{SEARCH_PATH}"
+    result = make("bench-compare", env={"PATH": path, "LOCAL_DIR": str(tmp_path)})
+    assert result.returncode == 0, result.stderr
+    warning = "::warning title=make bench::a run: 1.20, was 1.00 at aaaaaaa of 2026-01-02"
+    assert result.stdout.splitlines() == [warning, f"1 warning(s), compared with {'a' * 40}"]
 
 
 def test_the_site_is_an_artefact_of_every_change_and_published_from_main() -> None:
@@ -404,7 +447,7 @@ def test_help_names_what_a_user_runs() -> None:
     lines = make("help").stdout.splitlines()
     named = {line.split()[1] for line in lines}
     own = set(re.search(r"\.PHONY: ((?:.*\\\n)*.*)", MAKEFILE).group(1).replace("\\\n", " ").split())  # type: ignore[union-attr]
-    assert own - named == {"manifest", "chromium", "promtool", "axe", "kafka"}  # parts of others
+    assert own - named == PARTS_OF_OTHERS
     assert max(len(line) for line in lines) <= 110
 
 

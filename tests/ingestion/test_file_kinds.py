@@ -132,6 +132,7 @@ def test_blank_rows_are_no_rows_and_the_others_keep_their_numbers(shop: Shop, wr
     assert shop.query("select row_count from raw.ingestion_ledger order by part") == [(2,), (3,), (2,)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 def test_line_breaks_within_quotes_load_in_files_of_any_size(shop: Shop, end: str) -> None:
     """DuckDB's reader refuses them when it reads in parallel, as it does from some 8 MB on."""

@@ -164,6 +164,7 @@ def test_a_file_that_changes_while_it_is_read_leaves_the_old_rows(
     assert shop.state() == before
 
 
+@pytest.mark.slow
 def test_a_load_that_is_killed_leaves_the_old_rows_and_works_the_next_time(shop: Shop) -> None:
     shop.deliver("customers.csv")
     shop.ingest()

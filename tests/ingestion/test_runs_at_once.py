@@ -14,6 +14,8 @@ from include.warehouse import get_warehouse
 from tests.doubles.snowflake_double import start_double
 from tests.ingestion.conftest import CUSTOMERS
 
+pytestmark = pytest.mark.slow
+
 # Loads a folder; given "halt", it waits in the middle of its transaction until told to go on.
 RUN = """
 import sys

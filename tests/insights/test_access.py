@@ -214,6 +214,7 @@ def test_airflow_knows_the_views_of_the_plugin(airflow: TestClient) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_the_plugin_makes_no_application_before_the_first_request() -> None:
     """Plugins load in every process: a worker needs neither FastAPI nor the snapshot."""
     import subprocess

@@ -10,6 +10,8 @@ from nbclient import NotebookClient
 from include.insights.snapshot import Snapshot
 from include.settings import PROJECT_ROOT
 
+pytestmark = pytest.mark.slow
+
 NOTEBOOK = PROJECT_ROOT / "include" / "insights" / "notebooks" / "marketing_insights.ipynb"
 
 

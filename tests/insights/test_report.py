@@ -43,6 +43,7 @@ def test_it_holds_the_blocks_of_the_page_and_nobodys_rows(context_of: Maker) -> 
     assert "customer_id" not in text
 
 
+@pytest.mark.slow
 def test_it_opens_from_disk_without_a_network_and_prints(context_of: Maker, tmp_path: Path) -> None:
     file = tmp_path / FILE
     file.write_text(render(context_of()), encoding="utf-8")

@@ -201,6 +201,7 @@ def test_an_erased_customer_is_in_no_snapshot(warehouse: DuckDBWarehouse, locati
     assert erase(CUSTOMER, location) == {}
 
 
+@pytest.mark.slow
 def test_the_products_own_erasure_reaches_snapshots(
     warehouse: DuckDBWarehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -85,6 +85,7 @@ def test_the_index_is_the_textbook_sum(model: SegmentModel) -> None:
     assert drift(before, now, model.features_)[one] == pytest.approx(expected, rel=1e-9)
 
 
+@pytest.mark.slow
 def test_a_fresh_model_is_refitted_by_hand_only(registry: Registry) -> None:
     assert retraining.due(by_hand=True)
     assert not retraining.due(by_hand=False)

@@ -41,6 +41,7 @@ def test_the_same_seed_gives_the_same_stability(features: CustomerFeatures) -> N
     assert first == again
 
 
+@pytest.mark.slow
 def test_the_choice_of_k_covers_2_to_10_and_finds_the_five_groups(features: CustomerFeatures) -> None:
     table = evaluation.selection_table(features.frame, seed=0)
 
@@ -50,6 +51,7 @@ def test_the_choice_of_k_covers_2_to_10_and_finds_the_five_groups(features: Cust
     assert table["stability_worst"].le(table["stability_mean"]).all()
 
 
+@pytest.mark.slow
 def test_few_customers_are_compared_for_few_k_only() -> None:
     frame = check_features(made_up_customers(60), "few").frame
 

@@ -12,6 +12,8 @@ from include.settings import PROJECT_ROOT
 from ml.archetypes import ARCHETYPES
 from tests.ml.customers import made_up_customers
 
+pytestmark = pytest.mark.slow
+
 NOTEBOOK = PROJECT_ROOT / "ml" / "notebooks" / "customer_segmentation.ipynb"
 
 

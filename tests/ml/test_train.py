@@ -5,11 +5,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner
 
 from ml.registry import Registry
 from ml.train import app
 from tests.ml.customers import made_up_customers
+
+pytestmark = pytest.mark.slow
 
 
 def run_command(tmp_path: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

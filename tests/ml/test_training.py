@@ -16,6 +16,8 @@ from ml.segmentation import SegmentationError
 from ml.training import Training, train
 from tests.ml.customers import made_up_customers
 
+pytestmark = pytest.mark.slow
+
 STRICT = GateSettings(min_silhouette_gain=0.99)
 
 

@@ -133,6 +133,7 @@ def test_no_progress_bar_goes_to_stdout(tmp_path: Path) -> None:
         assert session.execute("select current_setting('enable_progress_bar')") == [(False,)]
 
 
+@pytest.mark.slow
 def test_with_a_log_small_changes_leave_the_file_alone_and_large_ones_do_not(tmp_path: Path) -> None:
     """A checkpoint is when a killed process can damage the file."""
     warehouse = StreamDuckDBWarehouse(tmp_path / "w.duckdb")

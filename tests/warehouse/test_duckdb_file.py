@@ -123,6 +123,7 @@ def test_a_file_that_a_living_process_is_making_is_left_to_it(tmp_path: Path) ->
     assert counted(path) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("length", [None, *CUT_SHORT])
 def test_processes_that_come_first_together_share_one_file(tmp_path: Path, length: int | None) -> None:
     path = tmp_path / "shop.duckdb"
@@ -142,6 +143,7 @@ def test_processes_that_come_first_together_share_one_file(tmp_path: Path, lengt
     assert [one.name for one in tmp_path.iterdir()] == [path.name]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("length", CUT_SHORT)
 def test_dbt_by_hand_makes_it_again_too(tmp_path: Path, length: int) -> None:
     path = tmp_path / "shop.duckdb"
@@ -152,6 +154,7 @@ def test_dbt_by_hand_makes_it_again_too(tmp_path: Path, length: int) -> None:
     assert counted(path) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("length", CUT_SHORT)
 def test_dbt_by_hand_killed_as_the_first_leaves_nothing_in_the_way(tmp_path: Path, length: int) -> None:
     path = tmp_path / "shop.duckdb"

@@ -64,6 +64,7 @@ def repair(*arguments: str) -> Result:
     return CliRunner().invoke(app, arguments)
 
 
+@pytest.mark.slow
 def test_wherever_a_checkpoint_was_killed_every_committed_row_comes_back(path: Path) -> None:
     with closing(duckdb.connect(path)) as connection:
         connection.execute("create table events (event_id varchar, payload json using compression zstd)")
@@ -179,6 +180,7 @@ def places_of(path: Path, number: int) -> Iterator[int]:
         place = content.find(wanted, place + 1)
 
 
+@pytest.mark.slow
 def test_one_flipped_bit_is_set_right_or_left_alone(shop: Path) -> None:
     """In the offset itself, in a checksum, and all over each block that is read.
 
