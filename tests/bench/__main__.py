@@ -23,7 +23,7 @@ from tests.bench.live import bench_live
 from tests.bench.measure import Ratio
 from tests.bench.product import bench_demo, bench_parse
 from tests.bench.segments import bench_million, bench_training
-from tests.bench.streaming import bench_beside_dbt, bench_drain, bench_freshness, bench_steady
+from tests.bench.streaming import bench_drain, bench_freshness, bench_steady
 
 console = Console(highlight=False)
 
@@ -42,7 +42,6 @@ BENCHES: dict[str, Callable[[Path], Iterator[Ratio]]] = {
 LONGER: dict[str, Callable[[Path], Iterator[Ratio]]] = {
     "local": partial(bench_airflow, with_local=True),
     "steady": bench_steady,
-    "beside-dbt": bench_beside_dbt,
     "freshness": bench_freshness,
 }
 # A bench runs no suite: the command says at its end how long it took.

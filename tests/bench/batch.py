@@ -82,12 +82,6 @@ def plain_run(settings: Settings, data: Path) -> None:
     """Ingest and build as a user without Airflow would: one process each."""
     env = airflow_environment(settings)
     quietly([sys.executable, "-c", INGEST, str(data), *DATASETS], env, PROJECT_ROOT)
-    plain_build(settings)
-
-
-def plain_build(settings: Settings) -> None:
-    """Build what the pipeline's DAG builds, in one process."""
-    env = airflow_environment(settings)
     target = settings.local_dir / "target"
     build = [str(VENV_BIN / "dbt"), "--log-path", str(target), "build", "--target-path", str(target)]
     # As the DAG does: a seed of segments that is there may be of another shop.

@@ -2,13 +2,11 @@
 
 import asyncio
 import json
-import math
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,13 +19,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from include.settings import DBT_PROJECT_DIR, PROJECT_ROOT, Settings
 from standalone.environment import VENV_BIN, airflow_environment
-from standalone.sample_data.generator import generate
-from streaming_workers.consumer.progress import LAG_INTERVAL_SECONDS
 from streaming_workers.events import PRICES_TOPIC, STREAMS
 from streaming_workers.settings import KafkaSettings
 from streaming_workers.topics import ensure_topics
-from tests.bench.batch import plain_build, plain_run
-from tests.bench.measure import Ratio, seconds, settings_in
+from tests.bench.measure import Ratio
 from tests.kafka import Broker, running_broker
 from tests.machine import free_port
 
@@ -90,7 +85,7 @@ def bench_steady(folder: Path, rate: int = 500, minutes: float = 10) -> Iterator
 
         asyncio.run(produce(broker.kafka_settings(), int(rate * minutes * 60), rate, each_second=sample))
         _wait_for_rows(port, int(rate * minutes * 60))
-        p99 = _p99_seconds(_latencies(port))
+        p99 = _p99_seconds(port)
     settled = memory[len(memory) // 5 :]
     half = len(settled) // 2
     growth = sum(settled[half:]) / (len(settled) - half) / (sum(settled[:half]) / half)
@@ -98,35 +93,6 @@ def bench_steady(folder: Path, rate: int = 500, minutes: float = 10) -> Iterator
     yield Ratio("produce to commit, p99 in seconds at most", p99, 1, at_most=True, detail=figures)
     yield Ratio("resident memory, MiB", max(memory) / MIB, 300, at_most=True, detail="of the consumer, peak")
     yield Ratio("memory, last 40 % of the time / 40 % before", growth, 1.1, at_most=True, detail=figures)
-
-
-def bench_beside_dbt(folder: Path, rate: int = 500) -> Iterator[Ratio]:
-    """The same stream while `dbt build` works on the same DuckDB file."""
-    generate(folder / "data")
-    settings = settings_in(folder)
-    plain_run(settings, folder / "data")
-    with running_broker(folder) as broker, consumer(broker, settings.duckdb_path) as (_, port):
-        asyncio.run(produce(broker.kafka_settings(), 5 * rate, rate))
-        _wait_for_rows(port, 5 * rate)
-        before = _latencies(port)
-        with ThreadPoolExecutor(1) as pool:
-            building = pool.submit(seconds, lambda: plain_build(settings))
-
-            def goes_on() -> bool:
-                return not building.done()
-
-            asyncio.run(produce(broker.kafka_settings(), 600 * rate, rate, each_second=goes_on))
-            taken = building.result()
-        _wait_until_stored(port)
-        after = _latencies(port)
-    p99 = _p99_seconds({bound: count - before[bound] for bound, count in after.items()})
-    yield Ratio(
-        "produce to commit while dbt builds, p99 in seconds at most",
-        p99,
-        3,
-        at_most=True,
-        detail=f"{rate} events a second, a build of {taken:.0f} s",
-    )
 
 
 def bench_freshness(folder: Path, minutes: float = 2) -> Iterator[Ratio]:
@@ -168,12 +134,9 @@ def bench_freshness(folder: Path, minutes: float = 2) -> Iterator[Ratio]:
 
 
 async def produce(
-    kafka: KafkaSettings, count: int, rate: int | None = None, each_second: Callable[[], object] | None = None
+    kafka: KafkaSettings, count: int, rate: int | None = None, each_second: Callable[[], None] | None = None
 ) -> None:
-    """Write numbered events of 1 KB to the prices' topic, as fast as it goes or `rate` a second.
-
-    With a rate, `each_second` is called each second; where it returns False, it was the last one.
-    """
+    """Write numbered events of 1 KB to the prices' topic, as fast as it goes or `rate` a second."""
     await ensure_topics(kafka)
     producer = AIOKafkaProducer(**kafka.client_arguments(), linger_ms=5, max_batch_size=128 * 1024)
     await producer.start()
@@ -181,8 +144,8 @@ async def produce(
     pending: set[asyncio.Future[object]] = set()
     for number in range(count):
         if rate and number % rate == 0:
-            if each_second and each_second() is False:
-                break
+            if each_second:
+                each_second()
             await asyncio.sleep(max(0.0, began + number / rate - time.monotonic()))
         elif rate and number % 10 == 0:
             await asyncio.sleep(max(0.0, began + number / rate - time.monotonic()))
@@ -298,23 +261,12 @@ def _wait_for_rows(port: int, rows: int, seconds: float = 300) -> None:
         time.sleep(0.5)  # it answers in the process that is measured
 
 
-def _wait_until_stored(port: int) -> None:
-    """Return when no stored row was added for two measurements of the lag."""
-    rows = -1.0
-    while rows != (rows := _metrics(port)["consumer_rows_total", ""]):
-        time.sleep(2 * LAG_INTERVAL_SECONDS)
-
-
-def _latencies(port: int) -> dict[float, float]:
-    """Return how many events took at most so many seconds, by the upper bound of the bucket."""
-    name = "consumer_event_latency_seconds_bucket"
-    return {float(le): count for (sample, le), count in _metrics(port).items() if sample == name}
-
-
-def _p99_seconds(latencies: dict[float, float]) -> float:
+def _p99_seconds(port: int) -> float:
     """Return the upper bound of the bucket that the 99th percentile of the latencies lies in."""
-    total = latencies[math.inf]
-    return next(bound for bound, count in sorted(latencies.items()) if count >= 0.99 * total)
+    name = "consumer_event_latency_seconds_bucket"
+    buckets = sorted((float(le), count) for (sample, le), count in _metrics(port).items() if sample == name)
+    total = buckets[-1][1]
+    return next(bound for bound, count in buckets if count >= 0.99 * total)
 
 
 def _largest_age(duckdb_path: Path, seconds: float) -> float:
