@@ -15,14 +15,19 @@ import psutil
 
 # Every descendant inherits this variable, so that it is found even after its parents have gone.
 MARKER = "MARKETING_STACK_ID"
+PATIENCE = 15.0  # seconds
 
 
 @dataclass(frozen=True)
 class Command:
-    """A named program to run; the name is also its log's."""
+    """A named program to run; the name is also its log's.
+
+    `patience`: the seconds that it has to end by itself. Few for one that loses nothing when it is killed.
+    """
 
     name: str
     argv: Sequence[str]
+    patience: float = PATIENCE
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,7 @@ class Started:
     name: str
     pid: int
     create_time: float
+    patience: float = PATIENCE
 
     def process(self) -> psutil.Process | None:
         """Return the live process, or None if it ended or its pid belongs to another one now."""
@@ -89,8 +95,8 @@ class ProcessSet:
         """Return the file that holds a program's stdout and stderr."""
         return self.log_dir / f"{name}.log"
 
-    def stop(self, timeout: float = 15) -> bool:
-        """Terminate every program and its descendants; kill what is left after timeout seconds.
+    def stop(self, timeout: float = PATIENCE) -> bool:
+        """Terminate every program and its descendants; kill each after its patience, at most timeout seconds.
 
         Returns whether anything was running. Afterwards nothing that was started here is left.
         """
@@ -98,8 +104,8 @@ class ProcessSet:
         for one in self._recorded():
             if one.process():
                 _signal_group(one.pid, signal.SIGTERM)
-        deadline = time.monotonic() + timeout
-        while self._roots_alive() and time.monotonic() < deadline:
+        asked = time.monotonic()
+        while self._wait_for(time.monotonic() - asked, timeout):
             _reap(left)
             time.sleep(0.1)
         self._sweep()
@@ -117,7 +123,8 @@ class ProcessSet:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        return Started(command.name, child.pid, psutil.Process(child.pid).create_time())
+        created = psutil.Process(child.pid).create_time()
+        return Started(command.name, child.pid, created, command.patience)
 
     def _state(self) -> dict[str, object]:
         if not self.state_file.exists():
@@ -128,8 +135,13 @@ class ProcessSet:
         processes = self._state().get("processes", [])
         return [Started(**one) for one in processes] if isinstance(processes, list) else []
 
-    def _roots_alive(self) -> bool:
-        return any(one.process() for one in self._recorded())
+    def _wait_for(self, seconds: float, timeout: float) -> bool:
+        """Kill each program that has had its time, and return whether another is alive."""
+        alive = [(one, process) for one in self._recorded() if (process := one.process())]
+        for one, process in alive:
+            if seconds >= min(one.patience, timeout):
+                _kill(process)
+        return any(seconds < min(one.patience, timeout) for one, _ in alive)
 
     def _family(self) -> list[psutil.Process]:
         """Return all live processes that we started or that carry our marker, also without their parents."""

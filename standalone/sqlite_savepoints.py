@@ -13,7 +13,11 @@ import sqlite3
 from sqlalchemy import event
 from sqlalchemy.engine import Connection, Engine
 
-LOCAL_SETTINGS = "import standalone.sqlite_savepoints\n"
+LOCAL_SETTINGS = """import standalone.sqlite_savepoints
+from include.garbage import collect_less
+
+collect_less()
+"""
 
 
 @event.listens_for(Engine, "savepoint")

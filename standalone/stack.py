@@ -42,10 +42,11 @@ AIRFLOW = str(VENV_BIN / "airflow")
 AIRFLOW_VERSION = version("apache-airflow")
 # The log servers only serve logs to other machines; here the api-server reads the files itself.
 COMPONENTS = (
-    Command("api-server", [AIRFLOW, "api-server"]),
+    Command("api-server", [AIRFLOW, "api-server"], patience=3),
     Command("scheduler", [sys.executable, "-m", "include.orchestration.scheduler", "--skip-serve-logs"]),
-    Command("dag-processor", [AIRFLOW, "dag-processor"]),
-    Command("triggerer", [AIRFLOW, "triggerer", "--skip-serve-logs"]),
+    Command("dag-processor", [AIRFLOW, "dag-processor"], patience=3),
+    # Asked to end, it waits ten seconds for its own child now and then. What it watched is in the database.
+    Command("triggerer", [AIRFLOW, "triggerer", "--skip-serve-logs"], patience=2),
 )
 # The api-server reports these; its own answer is the proof that it lives.
 REPORTED = ("scheduler", "dag_processor", "triggerer")

@@ -14,6 +14,7 @@ from pydantic_settings import SettingsConfigDict
 
 from include.settings import EnvironmentSettings, Settings
 
+DUCKDB_BATCH_SECONDS = 0.25  # a batch costs 10 ms of processor time
 SNOWFLAKE_BATCH_SECONDS = 300  # its warehouse bills a minute each time it wakes
 
 
@@ -126,9 +127,11 @@ class ConsumerSettings(EnvironmentSettings):
     batch_rows: int = Field(50_000, gt=0, description="Maximum events of a batch.")
     batch_bytes: int = Field(67_108_864, gt=0, description="Maximum bytes of a batch; bounds the memory.")
     batch_seconds: float = Field(
-        default_factory=lambda: SNOWFLAKE_BATCH_SECONDS if Settings().warehouse == "snowflake" else 1,
+        default_factory=lambda: (
+            SNOWFLAKE_BATCH_SECONDS if Settings().warehouse == "snowflake" else DUCKDB_BATCH_SECONDS
+        ),
         gt=0,
-        description="Maximum time that a batch waits for more events; default 1, on Snowflake 300.",
+        description="Maximum time that a batch waits for more events; default 0.25, on Snowflake 300.",
     )
     max_event_bytes: int = Field(
         262_144, gt=0, description="A longer message becomes a dead letter (Kafka's own limit is 1 MiB)."

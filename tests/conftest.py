@@ -1,14 +1,20 @@
 """What all tests share: an Airflow that knows nothing of this machine's, and the data they run on."""
 
+import atexit
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
 import pytest
 from xdist.scheduler import LoadFileScheduling
 
+# Of one run of tests; the processes of pytest-xdist have it from the one that starts them.
+if "MARKETING_TESTS_DIR" not in os.environ:
+    os.environ["MARKETING_TESTS_DIR"] = tempfile.mkdtemp(prefix="marketing-tests-")
+    atexit.register(shutil.rmtree, os.environ["MARKETING_TESTS_DIR"], ignore_errors=True)
 # Airflow reads its environment when it is first imported, so this comes before any test module.
-os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="airflow-home-")
+os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="airflow-home-", dir=os.environ["MARKETING_TESTS_DIR"])
 os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 os.environ["AIRFLOW__CORE__UNIT_TEST_MODE"] = "False"
 os.environ["AIRFLOW__COSMOS__ENABLE_TELEMETRY"] = "False"

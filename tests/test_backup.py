@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from include import backup as backup_module
 from include.backup import BackupError, age, app, backups, create, restore
 from include.settings import PROJECT_ROOT, Settings, get_settings
-from include.warehouse.duckdb import DuckDBWarehouse
+from include.warehouse.duckdb import DuckDBWarehouse, StreamDuckDBWarehouse
 from standalone import upgrade
 from standalone.stack import Stack
 from tests.warehouse.locks import locked
@@ -50,7 +50,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
 
 def store(settings: Settings, number: int) -> None:
     """Add a row as the consumer does: it stays in the write-ahead log."""
-    with DuckDBWarehouse(settings.duckdb_path, keeps_log=True).session() as session:
+    with StreamDuckDBWarehouse(settings.duckdb_path).session() as session:
         session.execute("create table if not exists events (n integer)")
         session.execute("insert into events values (?)", [number])
 
@@ -102,10 +102,10 @@ def test_it_survives_the_loss_of_the_machines_files(settings: Settings) -> None:
 def test_it_is_consistent_while_others_write(settings: Settings) -> None:
     """A transaction writes to two tables: a backup holds both or neither, and waits for nobody to stop."""
     code = (
-        "import sys\nfrom pathlib import Path\nfrom include.warehouse.duckdb import DuckDBWarehouse\n"
+        "import sys\nfrom pathlib import Path\nfrom include.warehouse.duckdb import StreamDuckDBWarehouse\n"
         "import sqlite3\nn, m = 0, sqlite3.connect(sys.argv[2])\n"
         "while True:\n"
-        "    with DuckDBWarehouse(Path(sys.argv[1]), keeps_log=True).session() as s:\n"
+        "    with StreamDuckDBWarehouse(Path(sys.argv[1])).session() as s:\n"
         "        s.execute('create table if not exists a (n integer)')\n"
         "        s.execute('create table if not exists b (n integer)')\n"
         "        with s.transaction():\n"

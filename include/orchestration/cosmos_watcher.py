@@ -4,19 +4,23 @@ All that depends on Cosmos' private modules, or on how its operators use `contex
 tests/orchestration/test_cosmos_watcher.py says in one sentence what a new Cosmos release has changed.
 """
 
-from functools import partial
+import json
+import logging
 from typing import Any
 
+import cosmos.settings
 from airflow.providers.openlineage import conf as lineage
+from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import Context, TriggerRule, XComArg
 from airflow.sdk.bases.operator import BaseOperator
-from airflow.sdk.exceptions import AirflowFailException
 from cosmos import DbtTaskGroup
 from cosmos.constants import PRODUCER_WATCHER_TASK_ID
-from cosmos.operators._watcher.state import is_dbt_node_status_failed
 from cosmos.operators._watcher.xcom import _backup_xcom_to_variable
 
+from include.orchestration.dbt_nodes import DbtNodeOperator
+
 Operator = BaseOperator | XComArg
+log = logging.getLogger(__name__)
 
 
 def producer_of(group: DbtTaskGroup) -> Any:
@@ -25,31 +29,22 @@ def producer_of(group: DbtTaskGroup) -> Any:
     return producer
 
 
-def expect_no_excluded_test(group: DbtTaskGroup) -> None:
-    """Let the tasks not wait for a test that dbt leaves out because one of its parents is excluded.
-
-    Cosmos counts each test of a node, and a node's tests have no outcome before all have reported.
-    """
-    producer = producer_of(group)
-    graph = group.dbt_graph
-    excluded = {node_id for node_id in graph.nodes if node_id not in graph.filtered_nodes}
-    for tests in producer.tests_per_model.values():
-        tests[:] = [test for test in tests if excluded.isdisjoint(graph.nodes[test].depends_on)]
-
-
 def start_producer_first(group: DbtTaskGroup, after: Operator | None) -> None:
-    """Let the nodes' tasks start when dbt has ended, well or badly, but not when it could not start.
+    """Let the nodes' tasks start all at once when dbt has ended, well or badly, and not if it could not start.
 
-    Beside a running producer each of them would start twice (once to find nothing yet), and `airflow dags
-    test`, which runs one task at a time, would never get to the producer that they wait for.
+    One by one along the models' lineage, which the graph shows all the same, they would take as long as dbt.
+    Beside a running producer each would start twice (once to find nothing yet), and `airflow dags test`, which
+    runs one task at a time, would never get to the producer that they wait for.
     """
     producer = producer_of(group)
-    for root in list(group.get_roots()):
-        if after is not None:
-            after >> root
-        if root is not producer:
-            producer >> root
-            root.trigger_rule = TriggerRule.ALL_DONE_MIN_ONE_SUCCESS
+    nodes = [task for task in group.iter_tasks() if isinstance(task, DbtNodeOperator)]
+    rule = TriggerRule.ALL_DONE_MIN_ONE_SUCCESS if after is not None else TriggerRule.ALL_DONE
+    ended = EmptyOperator(task_id="dbt_ended", task_group=group, trigger_rule=rule)
+    if after is not None:
+        after >> [producer, ended]
+    producer >> ended >> nodes
+    for node in nodes:
+        node.trigger_rule = TriggerRule.ONE_SUCCESS  # dbt_ended's: what became of the parents is their own word
 
 
 def leave_no_backup_of_xcoms(group: DbtTaskGroup) -> None:
@@ -66,7 +61,9 @@ def build_again(context: Context) -> None:
 
     Airflow's hook before the producer's execute().
     """
-    context["ti"] = _as_first_try(context["ti"])
+    context["ti"] = context["ti"].model_copy(update={"try_number": 1})
+    # Or each of its XComs would be kept in a Variable, too, for Cosmos' own second try.
+    cosmos.settings.enable_watcher_reliable_retry = False
 
 
 def read_lineage_if_asked(context: Context) -> None:
@@ -80,31 +77,20 @@ def read_lineage_if_asked(context: Context) -> None:
         producer.calculate_openlineage_events_completes = lambda *_, **__: False
 
 
-def report_the_build(context: Context) -> None:
-    """Make a node's task, whichever try it is, say what became of the node in the run's `dbt build`.
+def log_what_dbt_says(group: DbtTaskGroup) -> None:
+    """Let the producer log dbt's lines and do no more with each, while dbt waits.
 
-    Airflow's hook before the task's execute(). Cosmos would run the node by itself on a second try, or where
-    dbt said nothing of it: outside the pool, beside another run's build of the same model. Raises
-    AirflowFailException where dbt has failed the node: trying again would not change that.
+    Cosmos pushes three XComs a node meanwhile, and as many Variables; tell_the_nodes() pushes one, at the end.
     """
-    node: Any = context["task"]
-    context["ti"] = _as_first_try(context["ti"])
-    node._fallback_to_non_watcher_run = partial(_refuse, node)
-    status = node._get_node_status(context["ti"], context)
-    if is_dbt_node_status_failed(status):
-        raise AirflowFailException(f"dbt says {status} of {node.model_unique_id}. {_advice(node)}")
+    producer_of(group)._make_parse_callable = lambda: _log_line
 
 
-def _refuse(node: Any, *_: Any, **__: Any) -> bool:
-    raise AirflowFailException(f"dbt ended without a word of {node.model_unique_id}. {_advice(node)}")
+def _log_line(line: str, _: Any) -> None:
+    """Log a line of dbt's output, which is a JSON object but for what a library prints."""
+    try:
+        info = json.loads(line)["info"]
+        level, text = logging.getLevelNamesMapping()[info["level"].upper()], f"{info['ts'][11:19]}  {info['msg']}"
+    except (ValueError, KeyError, TypeError):
+        level, text = logging.INFO, line
+    log.log(level, "%s", text)
 
-
-def _advice(node: Any) -> str:
-    return (
-        f"The log of {node.producer_task_id} says why; that task alone builds: clear it, with downstream, to"
-        " build again."
-    )
-
-
-def _as_first_try(ti: Any) -> Any:
-    return ti.model_copy(update={"try_number": 1})

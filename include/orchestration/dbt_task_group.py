@@ -4,23 +4,23 @@ from typing import Any
 
 from airflow.sdk import Context
 from cosmos import DbtTaskGroup, ExecutionConfig, ProjectConfig, RenderConfig
-from cosmos.constants import ExecutionMode, InvocationMode, LoadMode, TestBehavior
+from cosmos.constants import DbtResourceType, ExecutionMode, InvocationMode, LoadMode, TestBehavior
 
 from include.dbt_with_parent import DBT_WITH_PARENT
 from include.orchestration.cosmos_watcher import (
     Operator,
     build_again,
-    expect_no_excluded_test,
     leave_no_backup_of_xcoms,
+    log_what_dbt_says,
     read_lineage_if_asked,
-    report_the_build,
     start_producer_first,
 )
 from include.orchestration.dbt_errors import raise_what_failed
 from include.orchestration.dbt_manifest import MANIFEST, usual_vars
+from include.orchestration.dbt_nodes import NODE_TYPES, node_task, tell_the_nodes
 from include.orchestration.dbt_profile import dbt_profile
 from include.orchestration.parameters import check_parameters
-from include.settings import DBT_PROJECT_DIR, get_settings
+from include.settings import DBT_PROJECT_DIR, Settings, get_settings
 
 OF_OTHER_DAGS = ["tag:segments", "tag:streaming", "tag:insights"]  # what marketing_pipeline leaves to them
 
@@ -68,13 +68,7 @@ def dbt_task_group(
     settings = get_settings()
     group = DbtTaskGroup(
         group_id=group_id,
-        project_config=ProjectConfig(
-            dbt_project_path=DBT_PROJECT_DIR,
-            manifest_path=MANIFEST,
-            install_dbt_deps=False,
-            # Cosmos runs dbt in a copy of the project, from which a relative path would lead elsewhere.
-            env_vars={"DUCKDB_PATH": str(settings.duckdb_path)},
-        ),
+        project_config=_project(settings),
         profile_config=dbt_profile(settings),
         execution_config=ExecutionConfig(
             execution_mode=ExecutionMode.WATCHER,
@@ -95,16 +89,29 @@ def dbt_task_group(
             exclude=exclude or [],
             load_method=LoadMode.DBT_MANIFEST,
             test_behavior=TestBehavior.AFTER_EACH,
-            should_detach_multiple_parents_tests=False,
+            node_converters={DbtResourceType(kind): node_task for kind in NODE_TYPES},
             emit_datasets=False,
         ),
         operator_args=_operator_args({**usual_vars(), **(dbt_vars or {})}, full_refresh),
     )
-    if exclude:
-        expect_no_excluded_test(group)
     start_producer_first(group, after)
     leave_no_backup_of_xcoms(group)
+    log_what_dbt_says(group)
     return group
+
+
+def _project(settings: Settings) -> ProjectConfig:
+    project = ProjectConfig(
+        dbt_project_path=DBT_PROJECT_DIR,
+        manifest_path=MANIFEST,
+        install_dbt_deps=False,
+        # Cosmos runs dbt in a copy of the project, from which a relative path would lead elsewhere.
+        env_vars={"DUCKDB_PATH": str(settings.duckdb_path)},
+    )
+    # Cosmos makes an ObjectStoragePath of it, whose first open() imports each provider's file system (boto3,
+    # for one) and all plugins: four times what else a parse takes, in each task.
+    project.manifest_path = MANIFEST
+    return project
 
 
 def before_dbt(context: Context) -> None:
@@ -121,7 +128,5 @@ def _operator_args(dbt_vars: dict[str, str], full_refresh: str) -> dict[str, Any
         "retries": 1,
         "vars": dbt_vars,
         "full_refresh": full_refresh,
-        "poke_interval": 2,
-        "pre_execute": report_the_build,
-        "callback": raise_what_failed,
+        "callback": [tell_the_nodes, raise_what_failed],
     }

@@ -5,19 +5,27 @@ runner again: 0.5 s of processor time a task, most of the run on a small machine
 imported here, never this project's own modules: an edited file must count from the next task on.
 """
 
+import atexit
 import importlib
+import os
 import sys
 
 from airflow.__main__ import main
 
 PRELOADED = (
     "airflow.dag_processing.dagbag",
+    "airflow.sdk.definitions.decorators",
     "airflow.sdk.execution_time.supervisor",
     "airflow.sdk.execution_time.task_runner",
+    "airflow.providers.amazon.aws.hooks.s3",
+    "airflow.providers.standard.decorators.python",
     "airflow.providers.standard.operators.python",
     "cosmos.airflow.task_group",
     "cosmos.operators.watcher",
+    "cosmos.profiles",
     "duckdb",
+    "numpy",
+    "openpyxl",
     "pydantic_settings",
 )
 
@@ -25,4 +33,13 @@ if __name__ == "__main__":
     for module in PRELOADED:
         importlib.import_module(module)
     sys.argv = ["airflow", "scheduler", *sys.argv[1:]]
-    main()
+    code: object = 0
+    try:
+        main()
+    except SystemExit as ended:
+        code = ended.code
+    # All has ended but the interpreter, which would free each object for a second or more.
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code if isinstance(code, int) else int(code is not None))

@@ -92,8 +92,8 @@ class Session(ABC):
         """Append rows in bulk, given as one list of values a column; all lists are of one length.
 
         A column holds text, whole numbers or aware times, and None; a column named in `json_columns` holds
-        JSON as text. `constants` are further columns, of one value each. Call it inside `transaction()`: on
-        Snowflake a large load is several statements.
+        JSON, all as text or all as bytes in UTF-8. `constants` are further columns, of one value each. Call
+        it inside `transaction()`: on Snowflake a large load is several statements.
         """
 
     @contextmanager

@@ -9,7 +9,7 @@ from include.settings import Settings, get_settings
 from include.warehouse.base import Role, Warehouse
 
 # A process that stores all the time tries again itself, and in between it can be stopped.
-STREAM_LOCK_TIMEOUT_SECONDS = 0.5
+STREAM_LOCK_TIMEOUT_SECONDS = 2
 
 
 @dataclass(frozen=True)
@@ -69,9 +69,9 @@ def get_stream_warehouse(settings: Settings | None = None) -> tuple[Warehouse, D
         )
     import duckdb  # noqa: PLC0415
 
-    from include.warehouse.duckdb import DuckDBWarehouse  # noqa: PLC0415
+    from include.warehouse.duckdb import StreamDuckDBWarehouse  # noqa: PLC0415
 
-    warehouse = DuckDBWarehouse(settings.duckdb_path, STREAM_LOCK_TIMEOUT_SECONDS, threads=1, keeps_log=True)
+    warehouse = StreamDuckDBWarehouse(settings.duckdb_path, STREAM_LOCK_TIMEOUT_SECONDS)
     return warehouse, Dialect(
         json_type="json using compression zstd",  # DuckDB would try every compression at each checkpoint
         errors=(duckdb.Error, OSError),

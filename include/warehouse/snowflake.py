@@ -280,7 +280,7 @@ def _json_arrays(rows: Iterable[tuple[Any, ...]]) -> Iterator[str]:
     chunk: list[str] = []
     size = 0
     for row in rows:
-        text = json.dumps(row, default=dt.datetime.isoformat, ensure_ascii=False)
+        text = json.dumps(row, default=_as_json, ensure_ascii=False)
         length = len(text.encode()) + 1
         if chunk and size + length > MAX_BOUND_BYTES:
             yield f"[{','.join(chunk)}]"
@@ -289,6 +289,10 @@ def _json_arrays(rows: Iterable[tuple[Any, ...]]) -> Iterator[str]:
         size += length
     if chunk:
         yield f"[{','.join(chunk)}]"
+
+
+def _as_json(value: dt.datetime | bytes) -> str:
+    return value.decode() if isinstance(value, bytes) else value.isoformat()
 
 
 def _bound(value: Any) -> Any:

@@ -10,7 +10,7 @@ from functools import lru_cache
 from aiokafka import ConsumerRecord, TopicPartition
 
 from streaming_workers.events import STREAMS, Stream
-from streaming_workers.validation import InvalidEventError, Rejected, parse_event
+from streaming_workers.validation import InvalidEventError, Rejected, ValidEvents, parse_event, parse_events
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -32,7 +32,7 @@ class EventRows:
 
     event_id: list[str] = field(default_factory=list)
     event_timestamp: list[datetime] = field(default_factory=list)
-    payload: list[str] = field(default_factory=list)
+    payload: list[bytes] = field(default_factory=list)
     kafka_partition: list[int] = field(default_factory=list)
     kafka_offset: list[int] = field(default_factory=list)
     kafka_timestamp: list[datetime | None] = field(default_factory=list)
@@ -63,22 +63,38 @@ class Batch:
     def add(self, partition: TopicPartition, records: Sequence[ConsumerRecord], max_event_bytes: int) -> None:
         """Add messages of a partition: valid events as rows, the others as dead letters."""
         stream = STREAMS[partition.topic]
+        values = [record.value for record in records]
+        self.messages += len(records)
+        self.bytes += sum(len(value or b"") for value in values)
+        events = parse_events(stream, values, max_event_bytes)
+        if events is None:
+            records, events = self._sort_out(partition, records, max_event_bytes)
         rows = self.rows[stream]
+        rows.event_id += events.event_id
+        rows.event_timestamp += events.event_timestamp
+        rows.payload += events.payload
+        rows.kafka_partition += [partition.partition] * len(records)
+        rows.kafka_offset += [record.offset for record in records]
+        times = [record.timestamp for record in records]
+        rows.kafka_timestamp += map(message_time, times)
+        self.kafka_timestamps += times
+
+    def _sort_out(
+        self, partition: TopicPartition, records: Sequence[ConsumerRecord], max_event_bytes: int
+    ) -> tuple[list[ConsumerRecord], ValidEvents]:
+        """Return the records that are events, and these; the others become dead letters."""
+        stream, valid, events = STREAMS[partition.topic], [], ValidEvents([], [], [])
         for record in records:
             try:
-                event_id, event_timestamp, payload = parse_event(stream, record.value, max_event_bytes)
+                event = parse_event(stream, record.value, max_event_bytes)
             except InvalidEventError as error:
                 self.rejected[partition].append(Rejected(record, error))
                 continue
-            rows.event_id.append(event_id)
-            rows.event_timestamp.append(event_timestamp)
-            rows.payload.append(payload)
-            rows.kafka_offset.append(record.offset)
-            rows.kafka_timestamp.append(message_time(record.timestamp))
-            self.kafka_timestamps.append(record.timestamp)
-        rows.kafka_partition.extend([partition.partition] * (len(rows) - len(rows.kafka_partition)))
-        self.messages += len(records)
-        self.bytes += sum(len(record.value or b"") for record in records)
+            valid.append(record)
+            events.event_id.append(event.event_id)
+            events.event_timestamp.append(event.event_timestamp)
+            events.payload.append(event.payload)
+        return valid, events
 
     def move(self, partition: TopicPartition, expected: int, position: int) -> None:
         """Record that the batch holds everything of the partition from `expected` to below `position`."""

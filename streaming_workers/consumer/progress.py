@@ -2,7 +2,7 @@
 
 import threading
 import time
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -32,12 +32,14 @@ class LatencyHistogram(Collector):
 
     def observe_times(self, times_ms: Iterable[int], now_ms: int) -> None:
         """Observe the delay from each of the times (ms since 1970) until now, at least 0."""
-        delays = sorted(max(now_ms - time_ms, 0) for time_ms in times_ms)
-        upper = [bisect_right(delays, bound * 1000) for bound in self._bounds] + [len(delays)]
+        times = sorted(times_ms)
+        past = times[: bisect_right(times, now_ms)]
+        within = [len(times) - bisect_left(times, now_ms - bound * 1000) for bound in self._bounds]
+        upper = [*within, len(times)]
         with self._lock:
-            for position, (below, within) in enumerate(zip([0, *upper], upper, strict=False)):
-                self._counts[position] += within - below
-            self._sum += sum(delays) / 1000
+            for position, (below, within_bound) in enumerate(zip([0, *within], upper, strict=True)):
+                self._counts[position] += within_bound - below
+            self._sum += (now_ms * len(past) - sum(past)) / 1000
 
     @override
     def collect(self) -> Iterable[HistogramMetricFamily]:

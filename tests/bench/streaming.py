@@ -90,7 +90,7 @@ def bench_steady(folder: Path, rate: int = 500, minutes: float = 10) -> Iterator
     half = len(settled) // 2
     growth = sum(settled[half:]) / (len(settled) - half) / (sum(settled[:half]) / half)
     figures = f"{rate} events a second for {minutes:g} min"
-    yield Ratio("produce to commit, p99 in seconds at most", p99, 2, at_most=True, detail=figures)
+    yield Ratio("produce to commit, p99 in seconds at most", p99, 1, at_most=True, detail=figures)
     yield Ratio("resident memory, MiB", max(memory) / MIB, 300, at_most=True, detail="of the consumer, peak")
     yield Ratio("memory, last 40 % of the time / 40 % before", growth, 1.1, at_most=True, detail=figures)
 

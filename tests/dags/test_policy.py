@@ -1,7 +1,5 @@
 """What holds for every DAG, whoever writes it."""
 
-import contextlib
-import json
 import os
 import runpy
 import subprocess
@@ -12,17 +10,17 @@ from typing import Any
 
 import pytest
 from airflow.dag_processing.dagbag import DagBag
-from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, Asset
 from airflow.sdk.bases.operator import BaseOperator
 from airflow.sdk.definitions.mappedoperator import MappedOperator
 from airflow.sdk.exceptions import ParamValidationError
 from airflow.serialization.serialized_objects import DagSerialization
-from dbt.cli.main import dbtRunner
+from cosmos.operators.watcher import DbtProducerWatcherOperator
 
+from include.orchestration.dbt_nodes import DbtNodeOperator
 from include.orchestration.heartbeat import HeartbeatNotifier
 from include.orchestration.parameters import ParametersError
-from include.settings import DBT_PROJECT_DIR, PROJECT_ROOT
+from include.settings import PROJECT_ROOT
 
 DAGS_FOLDER = PROJECT_ROOT / "dags"
 EXPECTED = {"marketing_insights", "marketing_pipeline", "segment_retraining", "streaming_marts"}
@@ -126,7 +124,7 @@ def test_tasks_that_write_share_the_warehouse_pool(dag: DAG) -> None:
 def test_no_two_runs_build_one_model_at_once(dag: DAG) -> None:
     """Backfills do not count against max_active_runs, and the pool may have more slots on Snowflake."""
     for task in dag.tasks:
-        if ("." in task.task_id and not isinstance(task, EmptyOperator)) or task.task_id == "reseed":
+        if isinstance(task, DbtProducerWatcherOperator) or task.task_id == "reseed":
             assert task.max_active_tis_per_dag == 1, task.task_id
 
 
@@ -210,9 +208,10 @@ def _models(folder: str) -> set[str]:
 
 
 def _built_models(dag: DAG) -> set[str]:
-    """Return the models that the DAG runs and then tests."""
-    steps = {tuple(task.task_id.split(".")[1:]) for task in dag.tasks if "." in task.task_id}
-    return {name for name, *rest in steps if rest == ["run"] and (name, "test") in steps}
+    """Return the models that have a task in the DAG: none has two."""
+    nodes = [task.node for task in dag.tasks if isinstance(task, DbtNodeOperator)]
+    assert len(nodes) == len(set(nodes))
+    return {name for name in nodes if name in _models("")}
 
 
 def test_dbt_builds_what_the_dag_shows(bag: DagBag) -> None:
@@ -224,21 +223,6 @@ def test_dbt_builds_what_the_dag_shows(bag: DagBag) -> None:
         "segment_marts.dbt_producer_watcher": ("tag:segment_marts", None),
         "insights.dbt_producer_watcher": ("tag:insights", None),
     }
-
-
-def test_a_nodes_tests_are_those_that_dbt_runs(bag: DagBag, tmp_path: Path) -> None:
-    """A task that waits for one test more has no outcome, and one test less hides a failure."""
-    target = ["--target-path", str(tmp_path), "--log-path", str(tmp_path)]
-    with contextlib.chdir(DBT_PROJECT_DIR):
-        parsed = dbtRunner().invoke(["--quiet", "parse", *target]).result
-        for producer in _producers(bag):
-            selection = ["--select", producer.select] if producer.select else ["--exclude", producer.exclude]
-            arguments = ["--resource-type", "test", "--output", "json", "--output-keys", "unique_id"]
-            listed = dbtRunner(manifest=parsed).invoke(["--quiet", "ls", *arguments, *selection, *target])
-            run_by_dbt = {json.loads(line)["unique_id"] for line in listed.result}
-            waited_for = {test for tests in producer.tests_per_model.values() for test in tests}
-            assert len(run_by_dbt) > 10
-            assert waited_for == run_by_dbt, producer.task_id
 
 
 def _producers(bag: DagBag) -> list[Any]:

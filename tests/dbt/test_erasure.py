@@ -14,10 +14,11 @@ from include.erase import app
 from include.settings import get_settings
 from ml.registry import Registry
 from standalone.sample_data.generator import generate
-from tests.dbt.dbt_project import WAREHOUSE, Project, keep_some, make_project, run_dbt
+from tests.dbt.dbt_project import WAREHOUSE, WITHOUT_TESTS, Project, keep_some, make_project, run_dbt
 from tests.dbt.money import read
 
 CUSTOMER = 12347
+RULES = ("--vars", "max_rejected_share: 0.5")
 NUMBER = re.compile(rf"(?<![0-9A-Za-z.])0*{CUSTOMER}(?![0-9A-Za-z])")
 
 
@@ -40,7 +41,7 @@ class Shop:
         )
         self._write_segments()
         self.project.ingest()
-        run_dbt(self.project, "build", "--vars", "max_rejected_share: 0.5")
+        run_dbt(self.project, "build", *WITHOUT_TESTS, *RULES)
         self._keep_more_copies()
 
     def _deliver_odd_rows(self) -> None:
@@ -159,7 +160,7 @@ def test_a_customer_is_erased_from_every_store(shop: Shop, monkeypatch: pytest.M
 
     # What is loaded again lacks the customer, every test holds, sums included; a repetition finds nothing.
     shop.project.ingest()
-    run_dbt(shop.project, "build", "--vars", "max_rejected_share: 0.5")
+    run_dbt(shop.project, "build", "--exclude-resource-type", "unit_test", *RULES)
     assert shop.holders() == set()
     again = erase(shop, monkeypatch)
     assert again.exit_code == 0

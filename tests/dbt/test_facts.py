@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from include.orchestration.dbt_task_group import OF_OTHER_DAGS
 from standalone.sample_data.generator import generate
 from tests.dbt.changes import CHANGES, CUSTOMERS, NEXT_PART, SALES, Change, rewrite
 from tests.dbt.dbt_project import (
@@ -38,7 +39,6 @@ MARTS = (
 )
 OF_THE_BUILD = ("processed_at", "source_loaded_at")  # say when a row was built, not what it holds
 UNKNOWN = -1
-QUICKLY = ("--no-write-json",)  # else each run writes the manifest
 
 
 @pytest.fixture(scope="module")
@@ -65,14 +65,14 @@ def copy(shop: Project, tmp_path: Path) -> Project:
 def run(project: Project, **variables: str) -> None:
     """Build the tables that the sales' marts are made of; the views between them are there."""
     before = (f"+{mart},config.materialized:table" for mart in MARTS)
-    done = project.dbt("run", *QUICKLY, "--select", *before, "fct_sales", **variables)
+    done = project.dbt("run", "--select", *before, "fct_sales", **variables)
     assert done.success, done.output
 
 
 def build_with_tests(project: Project, **variables: str) -> Outcome:
     """Build and test what marketing_pipeline does."""
     unit_tests = ("--exclude-resource-type", "unit_test")
-    return project.dbt("build", "--exclude", "tag:segments", "tag:streaming", *unit_tests, **variables)
+    return project.dbt("build", "--exclude", *OF_OTHER_DAGS, *unit_tests, **variables)
 
 
 def marts(project: Project) -> dict[str, Rows]:
@@ -88,7 +88,7 @@ def rebuilt(project: Project, folder: Path) -> dict[str, Rows]:
     shutil.copy(project.warehouse, folder / WAREHOUSE)
     other = replace(project, warehouse=folder / WAREHOUSE)
     after = (f"fct_sales+,{mart}" for mart in MARTS)
-    done = other.dbt("run", *QUICKLY, "--full-refresh", "--select", *after, "int_customer_features")
+    done = other.dbt("run", "--full-refresh", "--select", *after, "int_customer_features")
     assert done.success, done.output
     return marts(other)
 

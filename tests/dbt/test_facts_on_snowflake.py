@@ -32,7 +32,7 @@ from tests.dbt.dbt_project import (
     run_dbt,
 )
 from tests.dbt.dbt_project import write as write_rows
-from tests.dbt.test_facts import MARTS, OF_THE_BUILD, QUICKLY, RANGES, differing, run
+from tests.dbt.test_facts import MARTS, OF_THE_BUILD, RANGES, differing, run
 from tests.doubles.snowflake_double import start_double
 
 CONTACTS = [
@@ -159,7 +159,7 @@ def test_an_incremental_run_ends_where_a_full_refresh_does(shop: ProjectOnSnowfl
     found = shop.marts()
 
     after = (f"fct_sales+,{mart}" for mart in MARTS)
-    refreshed = shop.dbt("run", *QUICKLY, "--full-refresh", "--select", *after, "int_customer_features")
+    refreshed = shop.dbt("run", "--full-refresh", "--select", *after, "int_customer_features")
 
     assert refreshed.success, refreshed.output
     assert found != before

@@ -10,8 +10,7 @@ from typer.testing import CliRunner
 from include.warehouse.duckdb import DuckDBWarehouse
 from ml import outlook
 from ml.purchases import HORIZON_DAYS, purchases
-from standalone.sample_data.generator import generate
-from tests.dbt.dbt_project import WITHOUT_TESTS, Project, make_project, run_dbt
+from tests.dbt.dbt_project import Project, make_shop
 
 MARTS = ("fct_customer_outlook", "fct_outlook_backtest", "next_best_actions")
 
@@ -19,10 +18,7 @@ MARTS = ("fct_customer_outlook", "fct_outlook_backtest", "next_best_actions")
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """The generated shop, built before any training."""
-    project = make_project(tmp_path_factory.mktemp("outlook"))
-    generate(project.folder)
-    project.ingest()
-    run_dbt(project, "build", *WITHOUT_TESTS)
+    project = make_shop(tmp_path_factory.mktemp("outlook"))
     return replace(project, manifest=project.dbt_as_typed("parse").raw.result)
 
 

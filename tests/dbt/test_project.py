@@ -7,13 +7,14 @@ import sys
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from include.orchestration.dbt_errors import DbtNodesFailedError, raise_what_failed
+from include.orchestration.dbt_nodes import tell_the_nodes
 from include.settings import PROJECT_ROOT
-from standalone.sample_data.generator import generate
 from tests.dbt.dbt_project import (
     WAREHOUSE,
     WITHOUT_TESTS,
@@ -21,7 +22,7 @@ from tests.dbt.dbt_project import (
     Rows,
     environment,
     keep_some,
-    make_project,
+    make_shop,
     run_dbt,
     write,
 )
@@ -35,11 +36,7 @@ LIMIT_TEST = "rejected_share_within_limit_base_online_sales_"
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """The generated shop in full size, loaded and built once as a person would, with no variable set."""
-    project = make_project(tmp_path_factory.mktemp("shop"))
-    generate(project.folder)
-    project.ingest()
-    run_dbt(project, "build")
-    return project
+    return make_shop(tmp_path_factory.mktemp("shop"))
 
 
 @pytest.fixture(scope="module")
@@ -364,12 +361,20 @@ def test_bad_rows_go_to_quarantine_and_too_many_stop_the_build_before_the_facts(
     assert outcome.failed == {LIMIT_TEST}
     assert outcome.states["fct_sales"] == "skipped"
     assert facts(copy) == kept
+    outcome.raw.result.write(str(copy.directory / "target" / "run_results.json"))  # as dbt does by itself
     with pytest.raises(
         DbtNodesFailedError, match=rf"^{LIMIT_TEST}: [\d,]+ of [\d,]+ rows of .* are rejected"
     ) as told:
         raise_what_failed(str(copy.directory), context={})
     assert told.value.alert_kind == "quarantine_share"
     assert "macro" not in str(told.value)
+    pushed: dict[str, dict[str, str]] = {}
+    context: Any = {"ti": SimpleNamespace(xcom_push=lambda key, value: pushed.update({key: value}))}
+    tell_the_nodes(str(copy.directory), context)
+    assert [name for name, one in pushed.items() if one["failed"]] == ["base_online_sales"]
+    assert pushed["base_online_sales"]["failed"].startswith(f"{LIMIT_TEST}: ")
+    assert pushed["fct_sales"]["status"] == "skipped"
+    assert pushed["base_customers"]["compiled_sql"].startswith("with")
 
 
 def late_line(project: Project) -> None:
@@ -406,7 +411,7 @@ def test_the_next_build_sees_a(copy: Project, change: Callable[[Project], None])
     before = found_lines(copy)
     change(copy)
 
-    assert copy.dbt("build", *WITHOUT_TESTS).success
+    assert copy.dbt("build", "--select", "+fct_sales", *WITHOUT_TESTS).success
 
     assert found_lines(copy) == expected_lines(copy.folder)
     assert found_lines(copy) != before

@@ -23,8 +23,7 @@ from ml.features import load_features
 from ml.gate import CHECKS
 from ml.registry import Registry, RegistryError, open_registry
 from ml.training import train
-from standalone.sample_data.generator import generate
-from tests.dbt.dbt_project import WITHOUT_TESTS, Project, make_project, run_dbt
+from tests.dbt.dbt_project import Project, make_shop
 from tests.insights.questions import QUESTIONS
 
 MARTS = ("build", "--select", "tag:segment_marts", "--exclude-resource-type", "unit_test")
@@ -43,11 +42,7 @@ def few_refits() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """The generated shop, built before any training: the segments are empty, and that is no failure."""
-    project = make_project(tmp_path_factory.mktemp("segments"))
-    generate(project.folder)
-    project.ingest()
-    run_dbt(project, "build", *WITHOUT_TESTS)
-    return project
+    return make_shop(tmp_path_factory.mktemp("segments"))
 
 
 @pytest.fixture(scope="module")

@@ -219,7 +219,7 @@ def test_progress_counts_dbts_nodes_while_they_run(tmp_path: Path) -> None:
         "09:00:02  3 of 212 START test unique_customers ... [RUN]",
     ]
     log.write_text("\n".join(json.dumps({"level": "info", "event": line}) for line in said))
-    others = [task("transform.fct_sales.run", "running"), replace(build, state="success")]
+    others = [task("transform.fct_sales", "running"), replace(build, state="success")]
     assert build_progress(tmp_path, "d", "r", [build, *others]) == "2 of 212 dbt nodes"
 
 

@@ -93,6 +93,16 @@ def test_a_program_that_ignores_the_request_is_killed(processes: ProcessSet) -> 
     assert not is_alive(pid)
 
 
+def test_a_program_that_loses_nothing_is_killed_sooner(processes: ProcessSet) -> None:
+    processes.start([Command("one", STUBBORN, patience=0.1)], dict(os.environ), Path.cwd())
+    wait_until(lambda: "ready" in processes.log_file("one").read_text())
+    pid = recorded_pids(processes)[0]
+
+    assert processes.stop(timeout=3600) is True
+
+    assert not is_alive(pid)
+
+
 def test_a_program_that_does_not_show_its_environment_is_stopped(processes: ProcessSet) -> None:
     """As each does not in its first microseconds."""
     start(processes, one=["env", "-i", *STUBBORN])

@@ -12,7 +12,7 @@ import pytest
 
 from include.settings import PROJECT_ROOT, Settings
 from include.warehouse import get_warehouse
-from include.warehouse.duckdb import DuckDBWarehouse
+from include.warehouse.duckdb import DuckDBWarehouse, StreamDuckDBWarehouse
 from tests.warehouse.locks import locked
 
 
@@ -136,7 +136,7 @@ def test_no_progress_bar_goes_to_stdout(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_with_a_log_small_changes_leave_the_file_alone_and_large_ones_do_not(tmp_path: Path) -> None:
     """A checkpoint is when a killed process can damage the file."""
-    warehouse = DuckDBWarehouse(tmp_path / "w.duckdb", keeps_log=True)
+    warehouse = StreamDuckDBWarehouse(tmp_path / "w.duckdb")
     with warehouse.session() as session:
         session.execute("create table t (n integer, text varchar)")
     empty = warehouse.path.read_bytes()
@@ -180,11 +180,11 @@ OUTSIDE = [
 
 
 @pytest.mark.parametrize("sql", OUTSIDE)
-@pytest.mark.parametrize("keeps_log", [False, True])
-def test_sql_reaches_nothing_outside_the_file(tmp_path: Path, sql: str, keeps_log: bool) -> None:
+@pytest.mark.parametrize("kind", [DuckDBWarehouse, StreamDuckDBWarehouse])
+def test_sql_reaches_nothing_outside_the_file(tmp_path: Path, sql: str, kind: type[DuckDBWarehouse]) -> None:
     (tmp_path / "other.csv").write_text("a\n1\n", encoding="utf-8")
     before = {path.name for path in tmp_path.iterdir()}
-    warehouse = DuckDBWarehouse(tmp_path / "here" / "w.duckdb", threads=1, keeps_log=keeps_log)
+    warehouse = kind(tmp_path / "here" / "w.duckdb")
     with warehouse.session() as session, pytest.raises(duckdb.Error, match=r"disabled|locked|Cannot"):
         session.execute(sql.format(folder=tmp_path))
     assert {path.name for path in tmp_path.iterdir()} - before == {"here"}

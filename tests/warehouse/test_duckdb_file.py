@@ -12,7 +12,7 @@ import duckdb
 import pytest
 
 from include.settings import DBT_PROJECT_DIR, PROJECT_ROOT
-from include.warehouse.duckdb import DuckDBWarehouse, is_lock_conflict
+from include.warehouse.duckdb import DuckDBWarehouse, StreamDuckDBWarehouse, is_lock_conflict
 
 CUT_SHORT = (0, 4096, 8192)
 """Lengths of a file that DuckDB was making by itself when it was killed, at each of its three writes."""
@@ -76,7 +76,7 @@ def test_what_duckdb_itself_leaves_when_killed_is_made_again(
 
 def test_a_log_without_its_database_is_kept_and_stops_nothing(tmp_path: Path) -> None:
     path = tmp_path / "shop.duckdb"
-    with DuckDBWarehouse(path, keeps_log=True).session() as session:
+    with StreamDuckDBWarehouse(path).session() as session:
         session.execute("create table t as select 1 as n")
     rows = path.with_name("shop.duckdb.wal").read_bytes()
     os.truncate(path, 4096)

@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 from include.settings import get_settings
 from include.warehouse import repair as repair_module
 from include.warehouse.contradictions import contradictions
-from include.warehouse.duckdb import DuckDBWarehouse
+from include.warehouse.duckdb import DuckDBWarehouse, StreamDuckDBWarehouse
 from include.warehouse.repair import app
 from tests.warehouse.locks import locked
 
@@ -34,7 +34,7 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def store(path: Path) -> None:
     """Add a row and count it, in a session that leaves both in the log."""
-    with DuckDBWarehouse(path, keeps_log=True).session() as session, session.transaction():
+    with StreamDuckDBWarehouse(path).session() as session, session.transaction():
         session.execute("insert into events select 'event-' || next_offset, '{}' from offsets")
         session.execute("update offsets set next_offset = next_offset + 1")
 

@@ -86,7 +86,7 @@ class EventRow(NamedTuple):
     kafka_topic: str
     event_id: str
     event_timestamp: datetime
-    payload: str
+    payload: bytes
     kafka_partition: int
     kafka_offset: int
     kafka_timestamp: datetime | None
@@ -200,7 +200,9 @@ class SnowpipeSink(WarehouseSink):
             end = next_offset if chunk[-1] is new[-1] else chunk[-1].kafka_offset + 1
             token = f"{end}-{channel.opening}"
             with self._sdk(partition.topic, partition, harmless=BACKPRESSURE):
-                fields = [{**row._asdict(), "ingested_at": now} for row in chunk]
+                fields = [
+                    {**row._asdict(), "payload": row.payload.decode(), "ingested_at": now} for row in chunk
+                ]
                 channel.handle.append_rows(fields, f"{chunk[0].kafka_offset}-{channel.opening}", token)
             channel.appended, channel.token = end, token
 

@@ -7,7 +7,6 @@ from cosmos import DbtTaskGroup, ExecutionConfig, ProfileConfig, ProjectConfig, 
 from cosmos.constants import ExecutionMode, InvocationMode, LoadMode, TestBehavior, TestIndirectSelection
 
 from include.ingestion.datasets import DATASETS
-from include.orchestration.dbt_manifest import MANIFEST
 from include.orchestration.dbt_task_group import OF_OTHER_DAGS
 from include.settings import DBT_PROJECT_DIR, get_settings
 
@@ -24,7 +23,9 @@ def marketing_pipeline_local() -> None:
     transform = DbtTaskGroup(
         group_id="transform",
         project_config=ProjectConfig(
-            dbt_project_path=DBT_PROJECT_DIR, manifest_path=MANIFEST, install_dbt_deps=False
+            dbt_project_path=DBT_PROJECT_DIR,
+            manifest_path=DBT_PROJECT_DIR / "target" / "manifest.json",
+            install_dbt_deps=False,
         ),
         profile_config=ProfileConfig(
             profile_name="marketing_insights",

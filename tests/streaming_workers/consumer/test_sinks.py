@@ -341,7 +341,8 @@ def test_a_session_is_kept_only_where_it_keeps_nobody_out(
     sink: Sink, place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened = []
-    kind = type(place.warehouse)
+    assert isinstance(sink, WarehouseSink)
+    kind = type(sink._warehouse)
     original = kind.session
 
     def counted(self: Warehouse) -> Any:

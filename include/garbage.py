@@ -1,0 +1,22 @@
+"""Fewer garbage collections, for programs that import and build much and end soon: dbt, the local Airflow.
+
+A fifth of their processor time went into collections that found nothing, while modules and models were made;
+and seconds into their exit, where the interpreter looks through all objects once more before it frees them.
+"""
+
+import atexit
+import gc
+import sys
+
+NEW_OBJECTS = 100_000  # that make up for a collection; Python's default is 700
+
+
+def collect_less() -> None:
+    """Collect rarely from now on, and nothing at the exit of the process."""
+    gc.set_threshold(NEW_OBJECTS, 20, 100)
+    atexit.register(_collect_nothing)
+
+
+def _collect_nothing() -> None:
+    if "duckdb" not in sys.modules:  # which complains at the exit of each object that was not collected
+        gc.freeze()
