@@ -32,7 +32,7 @@ class Turn:
         """Wait for it, at most so long; returns whether it is ours."""
         self.release()
         descriptor = os.open(self._file, os.O_RDONLY | os.O_CREAT, 0o644)
-        if _within(seconds, lambda: _locks(descriptor)):
+        if within(seconds, lambda: _locks(descriptor)):
             self._descriptor = descriptor
             return True
         os.close(descriptor)
@@ -69,10 +69,11 @@ class Turn:
 
         Only for a process that does not have it: closing any descriptor of a file ends the process's locks.
         """
-        return _within(seconds, lambda: not _is_held(self._path))
+        return within(seconds, lambda: not _is_held(self._path))
 
 
-def _within(seconds: float, condition: Callable[[], bool]) -> bool:
+def within(seconds: float, condition: Callable[[], bool]) -> bool:
+    """Wait until the condition holds, at most so long; return whether it does."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:

@@ -67,16 +67,20 @@ def rows(node: DuckDBConnectionWrapper) -> object:
     return node.cursor().execute("select * from t").fetchall()
 
 
-def test_who_waits_gets_the_file_between_two_nodes_of_dbt(dbt: LocalEnvironment, tmp_path: Path) -> None:
+def test_who_waits_gets_the_file_between_two_nodes_of_dbt(
+    dbt: LocalEnvironment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first, beside = dbt.handle(), dbt.handle()
     first.cursor().execute("create table t (n integer)")
     with another(STORES, tmp_path / "w.duckdb") as consumer:
-        first.close()
+        monkeypatch.setattr(dbt_duckdb_plugin, "TURN_SECONDS", 0.05)
         third = dbt.handle()
         assert rows(third) == [], "a node was running all the time"
         assert consumer.poll() is None
-        beside.close()
-        third.close()
+        monkeypatch.setattr(dbt_duckdb_plugin, "TURN_SECONDS", 30)
+        for node in (first, beside, third):
+            node.close()
+        time.sleep(0.2)  # a long node lets the others begin for so long
         last = dbt.handle()
         assert rows(last) == [(1,)]
         last.close()
