@@ -57,7 +57,7 @@ def run_demo(settings: Settings, console: Console) -> Summary:
     with stopped_afterwards(stack) as stop_seconds:
         stack.wait_for_dag(BATCH_DAG, since=began)
         start = Stage("start the stack", (datetime.now(UTC) - began).total_seconds())
-        # Side by side where neither reads what the other writes: the pool lets one at a time into the warehouse.
+        # Side by side: neither reads what the other writes, and the pool lets one at a time into DuckDB.
         beside = [SEGMENTS_DAG, STREAMING_DAG] if settings.feeds != "none" else [SEGMENTS_DAG]
         for dag_id in (*beside, INSIGHTS_DAG):
             stack.wait_for_dag(dag_id, since=began)

@@ -17,8 +17,8 @@ import psutil
 # Every descendant inherits this variable, so that it is found even after its parents have gone.
 MARKER = "MARKETING_STACK_ID"
 PATIENCE = 15.0  # seconds
-# After which a program is asked again: Airflow's scheduler raises its exit wherever the signal meets it, and in
-# a callback of the garbage collector Python ignores what is raised.
+# After which a program is asked again: Airflow's scheduler raises its exit wherever the signal meets it, and
+# in a callback of the garbage collector Python ignores what is raised.
 ASKED_AGAIN = 3.0
 
 
