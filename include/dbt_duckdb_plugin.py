@@ -18,6 +18,7 @@ from include.warehouse.turns import Turn, within
 
 KEEP_SECONDS = 0.5
 IDLE_SECONDS = 0.05  # between two looks whether somebody waits
+NODE_SECONDS = 2
 TURN_SECONDS = 1
 PAUSE_SECONDS = 30
 
@@ -27,8 +28,8 @@ class Plugin(BasePlugin):
 
     By itself, dbt-duckdb keeps the file open from its first node to its last. Where the consumer waits and
     the file was open for KEEP_SECONDS, no node begins before those that run have ended; then the file is
-    closed, and opened again after the consumer's turn. Nobody is waited for longer than TURN_SECONDS, and
-    for who does not give back its turn, as a frozen process, not again for PAUSE_SECONDS.
+    closed, and opened again after the consumer's turn. A node is waited for up to NODE_SECONDS, and a turn
+    up to TURN_SECONDS; for who does not give it back, as a frozen process, not again for PAUSE_SECONDS.
     """
 
     @override
@@ -68,8 +69,8 @@ class Plugin(BasePlugin):
     def _handle(self, reference: Callable[[], Any]) -> Any:
         """Begin a node; dbt-duckdb begins no other meanwhile."""
         environment = reference()
-        if self._is_due() and not within(TURN_SECONDS, partial(_close, environment)):  # a long node
-            self._keeps_until = time.monotonic() + 2 * TURN_SECONDS
+        if self._is_due() and not within(NODE_SECONDS, partial(_close, environment)):
+            self._keeps_until = time.monotonic() + 2 * KEEP_SECONDS
         return LocalEnvironment.handle(environment)
 
     def _close_when_idle(self, reference: Callable[[], Any]) -> None:
