@@ -154,7 +154,7 @@ types: $(VENV)/.installed
 # Whole folders, so that a new test is in. tests/conftest.py says which of their tests are slow, and so left out.
 FAST_TESTS := tests/ingestion tests/insights tests/ml tests/orchestration tests/streaming_workers tests/warehouse tests/test_settings.py
 check-fast: style types  ## Check style, types and what is quick to test, in under a minute, while you edit
-	@$(BIN)/python -m pytest -q -n 2 -m "not containers and not slow" --durations=3 $(FAST_TESTS)
+	@$(BIN)/python -m pytest -q -n logical -m "not containers and not slow" --durations=3 $(FAST_TESTS)
 
 parse: setup  ## Parse dbt for both warehouses and import every DAG, without credentials
 	@$(BIN)/python -m pytest -q tests/dags tests/dbt/test_dialects.py .astro/test_dag_integrity_default.py

@@ -5,7 +5,7 @@ import re
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -57,15 +57,15 @@ def run_demo(settings: Settings, console: Console) -> Summary:
     with stopped_afterwards(stack) as stop_seconds:
         stack.wait_for_dag(BATCH_DAG, since=began)
         start = Stage("start the stack", (datetime.now(UTC) - began).total_seconds())
-        stages = [start, *_run_dag(stack, BATCH_DAG, {"source_location": settings.source_location}, console)]
-        stack.wait_for_dag(SEGMENTS_DAG, since=began)
-        stages += _run_dag(stack, SEGMENTS_DAG, {}, console)
+        # Side by side: neither reads what the other writes, and the pool lets one at a time into DuckDB.
+        beside = [SEGMENTS_DAG, STREAMING_DAG] if settings.feeds != "none" else [SEGMENTS_DAG]
+        for dag_id in (*beside, INSIGHTS_DAG):
+            stack.wait_for_dag(dag_id, since=began)
+        batch = _run_dags(stack, [BATCH_DAG], {"source_location": settings.source_location}, console)
+        stages = [start, *batch, *_run_dags(stack, beside, {}, console)]
         if settings.feeds != "none":
-            stack.wait_for_dag(STREAMING_DAG, since=began)
-            stages += _run_dag(stack, STREAMING_DAG, {}, console)
             dead_letters = count_dead_letters(stack.env)
-        stack.wait_for_dag(INSIGHTS_DAG, since=began)  # last: its snapshot has the prices, too
-        stages += _run_dag(stack, INSIGHTS_DAG, {}, console)
+        stages += _run_dags(stack, [INSIGHTS_DAG], {}, console)  # last: its snapshot has the prices, too
     stages.append(Stage("stop the stack", stop_seconds[0]))
     summary = read_warehouse(settings.duckdb_path, since=began, stages=stages)
     return summary if settings.feeds == "none" else replace(summary, dead_letters=dead_letters)
@@ -195,13 +195,19 @@ def _error_text(entry: dict[str, object]) -> str:
     return str(json.loads(said_by_dbt[-1])) if said_by_dbt else text
 
 
-def _run_dag(stack: Stack, dag_id: str, conf: dict[str, str], console: Console) -> tuple[Stage, ...]:
+def _run_dags(stack: Stack, dag_ids: list[str], conf: dict[str, str], console: Console) -> list[Stage]:
+    """Run DAGs side by side and return their stages, DAG by DAG. Raises DemoError if one fails."""
     api = stack.api()
-    for left in api.unfinished_runs(dag_id):  # an interrupted demo's run would block ours
-        api.fail_run(dag_id, left.run_id)
-    with _unpaused(api, dag_id):
-        run = api.trigger(dag_id, conf)
-        return stages_of(follow(stack, dag_id, run, console))
+    with ExitStack() as unpaused:
+        runs = {}
+        for dag_id in dag_ids:
+            for left in api.unfinished_runs(dag_id):  # an interrupted demo's run would block ours
+                api.fail_run(dag_id, left.run_id)
+            unpaused.enter_context(_unpaused(api, dag_id))
+            runs[dag_id] = api.trigger(dag_id, conf)
+        return [
+            stage for dag_id, run in runs.items() for stage in stages_of(follow(stack, dag_id, run, console))
+        ]
 
 
 def follow(stack: Stack, dag_id: str, run: RunState, console: Console) -> list[TaskState]:

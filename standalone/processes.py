@@ -7,6 +7,7 @@ import subprocess
 import time
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,9 @@ import psutil
 # Every descendant inherits this variable, so that it is found even after its parents have gone.
 MARKER = "MARKETING_STACK_ID"
 PATIENCE = 15.0  # seconds
+# After which a program is asked again: Airflow's scheduler raises its exit wherever the signal meets it, and
+# in a callback of the garbage collector Python ignores what is raised.
+ASKED_AGAIN = 3.0
 
 
 @dataclass(frozen=True)
@@ -104,10 +108,13 @@ class ProcessSet:
         for one in self._recorded():
             if one.process():
                 _signal_group(one.pid, signal.SIGTERM)
-        asked = time.monotonic()
+        asked, again = time.monotonic(), ASKED_AGAIN
         while self._wait_for(time.monotonic() - asked, timeout):
             _reap(left)
             time.sleep(0.1)
+            if time.monotonic() - asked >= again:
+                again = float("inf")
+                self._ask_again()
         self._sweep()
         self.state_file.unlink(missing_ok=True)
         return bool(left)
@@ -134,6 +141,12 @@ class ProcessSet:
     def _recorded(self) -> list[Started]:
         processes = self._state().get("processes", [])
         return [Started(**one) for one in processes] if isinstance(processes, list) else []
+
+    def _ask_again(self) -> None:
+        for one in self._recorded():
+            if process := one.process():
+                with suppress(psutil.NoSuchProcess):
+                    process.terminate()
 
     def _wait_for(self, seconds: float, timeout: float) -> bool:
         """Kill each program that has had its time, and return whether another is alive."""

@@ -30,21 +30,21 @@ def producer_of(group: DbtTaskGroup) -> Any:
 
 
 def start_producer_first(group: DbtTaskGroup, after: Operator | None) -> None:
-    """Let the nodes' tasks start all at once when dbt has ended, well or badly, and not if it could not start.
+    """Let the nodes' tasks start together when dbt has ended, well or badly, and not if it could not start.
 
     One by one along the models' lineage, which the graph shows all the same, they would take as long as dbt.
-    Beside a running producer each would start twice (once to find nothing yet), and `airflow dags test`, which
-    runs one task at a time, would never get to the producer that they wait for.
+    Beside a running producer each would start twice (once to find nothing yet), and `airflow dags test`,
+    which runs one task at a time, would never get to the producer that they wait for.
     """
     producer = producer_of(group)
     nodes = [task for task in group.iter_tasks() if isinstance(task, DbtNodeOperator)]
     rule = TriggerRule.ALL_DONE_MIN_ONE_SUCCESS if after is not None else TriggerRule.ALL_DONE
-    ended = EmptyOperator(task_id="dbt_ended", task_group=group, trigger_rule=rule)
+    dbt_ended = EmptyOperator(task_id="dbt_ended", task_group=group, trigger_rule=rule)
     if after is not None:
-        after >> [producer, ended]
-    producer >> ended >> nodes
+        after >> [producer, dbt_ended]
+    producer >> dbt_ended >> nodes
     for node in nodes:
-        node.trigger_rule = TriggerRule.ONE_SUCCESS  # dbt_ended's: what became of the parents is their own word
+        node.trigger_rule = TriggerRule.ONE_SUCCESS  # dbt_ended's; what became of its parents they say
 
 
 def leave_no_backup_of_xcoms(group: DbtTaskGroup) -> None:
@@ -61,7 +61,8 @@ def build_again(context: Context) -> None:
 
     Airflow's hook before the producer's execute().
     """
-    context["ti"] = context["ti"].model_copy(update={"try_number": 1})
+    ti: Any = context["ti"]
+    context["ti"] = ti.model_copy(update={"try_number": 1})
     # Or each of its XComs would be kept in a Variable, too, for Cosmos' own second try.
     cosmos.settings.enable_watcher_reliable_retry = False
 
@@ -80,7 +81,7 @@ def read_lineage_if_asked(context: Context) -> None:
 def log_what_dbt_says(group: DbtTaskGroup) -> None:
     """Let the producer log dbt's lines and do no more with each, while dbt waits.
 
-    Cosmos pushes three XComs a node meanwhile, and as many Variables; tell_the_nodes() pushes one, at the end.
+    Cosmos pushes three XComs a node meanwhile, each as a Variable, too. tell_the_nodes() pushes one, last.
     """
     producer_of(group)._make_parse_callable = lambda: _log_line
 
@@ -89,8 +90,10 @@ def _log_line(line: str, _: Any) -> None:
     """Log a line of dbt's output, which is a JSON object but for what a library prints."""
     try:
         info = json.loads(line)["info"]
-        level, text = logging.getLevelNamesMapping()[info["level"].upper()], f"{info['ts'][11:19]}  {info['msg']}"
+        level, text = (
+            logging.getLevelNamesMapping()[info["level"].upper()],
+            f"{info['ts'][11:19]}  {info['msg']}",
+        )
     except (ValueError, KeyError, TypeError):
         level, text = logging.INFO, line
     log.log(level, "%s", text)
-

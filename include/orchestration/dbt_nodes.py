@@ -115,7 +115,9 @@ def _owner(test: dict[str, Any], built: dict[str, int]) -> str | None:
     """Return the node that a test is of: whose yml has it, else of those that it reads the one built last."""
     if test.get("attached_node") in built:
         return str(test["attached_node"])
-    return max((one for one in test["depends_on"]["nodes"] if one in built), key=built.__getitem__, default=None)
+    return max(
+        (one for one in test["depends_on"]["nodes"] if one in built), key=built.__getitem__, default=None
+    )
 
 
 def _count(tests: list[dict[str, Any]]) -> str:

@@ -557,6 +557,15 @@ def test_too_many_bad_rows_fail_the_run_before_the_facts_change(
     (log,) = re.findall(r"log: +(\S+)", said)
     assert Path(log).is_file()
     assert sales_by_day(stack) == before
+    shown = states(api, run_id)
+    assert {task for task, found in shown.items() if found == {"failed"}} == {
+        "transform.dbt_producer_watcher",
+        "transform.base_online_sales",
+    }
+    assert shown["transform.base_customers"] == {"success"}
+    assert shown["transform.fct_sales"] == {"skipped"}
+    (red,) = (task for task in api.tasks(DAG, run_id) if task.task_id == "transform.base_online_sales")
+    assert "are rejected, more than max_rejected_share = 0.05 allows" in log_of(stack, run_id, red)
     alert = alert_of(posted, run_id)
     assert alert["kind"] == "quarantine_share"
     assert "are rejected, more than max_rejected_share = 0.05 allows" in alert["reason"]

@@ -59,6 +59,7 @@ def test_a_shop_that_does_not_change_forgets_slowly(shop: Purchases) -> None:
     assert PurchaseModel.fit(shop).half_life >= 365
 
 
+@pytest.mark.slow
 def test_a_shop_whose_customers_leave_forgets_fast() -> None:
     """Whoever comes, comes five times within two months and never again."""
     random = np.random.default_rng(0)
@@ -85,6 +86,7 @@ def test_a_longer_horizon_promises_more(shop: Purchases) -> None:
     assert (month["probability"] <= month["expected_purchases"]).all()
 
 
+@pytest.mark.slow
 def test_no_later_day_is_looked_at(shop: Purchases) -> None:
     as_of = shop.as_of - dt.timedelta(days=90)
     days = made_up_days()

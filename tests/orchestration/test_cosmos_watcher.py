@@ -109,6 +109,7 @@ def test_lineage_is_read_only_where_somebody_gets_it(
     assert bool(reads) is bool(address), ADVICE.format("lineage is read elsewhere")
 
 
+@pytest.mark.slow
 def test_parsing_the_dags_warns_of_nothing(caplog: pytest.LogCaptureFixture) -> None:
     """Each task parses its DAG, so a warning would be in each task's log."""
     bag = DagBag(PROJECT_ROOT / "dags")

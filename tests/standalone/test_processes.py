@@ -103,6 +103,26 @@ def test_a_program_that_loses_nothing_is_killed_sooner(processes: ProcessSet) ->
     assert not is_alive(pid)
 
 
+def test_a_program_that_lost_the_request_is_asked_again(
+    processes: ProcessSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("standalone.processes.ASKED_AGAIN", 0.1)
+    lose_one = (
+        "import signal, sys, time\n"
+        "end = lambda *_: sys.exit(print('asked again', flush=True))\n"
+        "signal.signal(signal.SIGTERM, lambda *_: signal.signal(signal.SIGTERM, end))\n"
+        "print('ready', flush=True)\n"
+        "time.sleep(60)"
+    )
+    start(processes, one=[sys.executable, "-c", lose_one])
+    log = processes.log_file("one")
+    wait_until(lambda: "ready" in log.read_text())
+
+    processes.stop(timeout=3600)
+
+    assert "asked again" in log.read_text()
+
+
 def test_a_program_that_does_not_show_its_environment_is_stopped(processes: ProcessSet) -> None:
     """As each does not in its first microseconds."""
     start(processes, one=["env", "-i", *STUBBORN])
