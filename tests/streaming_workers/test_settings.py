@@ -13,7 +13,7 @@ def _no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("warehouse", "batch", "stall"), [("", 1, 120), ("duckdb", 1, 120), ("snowflake", 300, 900)]
+    ("warehouse", "batch", "stall"), [("", 0.25, 120), ("duckdb", 0.25, 120), ("snowflake", 300, 900)]
 )
 def test_on_snowflake_a_batch_takes_minutes(
     warehouse: str, batch: float, stall: float, monkeypatch: pytest.MonkeyPatch
