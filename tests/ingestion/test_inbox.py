@@ -11,6 +11,8 @@ from include.ingestion.quality import check_raw_tables
 from tests.ingestion.conftest import HEADER, Shop
 from tests.ingestion.test_ledger import deliver_the_others
 
+pytestmark = pytest.mark.slow  # files and processes: some seconds in all
+
 LEFT_OUT = "select source_file, left_out from raw.ingestion_ledger where left_out is not null order by 1"
 
 COMPANIONS = (

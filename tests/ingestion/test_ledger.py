@@ -20,6 +20,8 @@ from include.warehouse.duckdb import DuckDBSession
 from tests.ingestion.conftest import CUSTOMERS, HEADER, Shop, WriteXlsx
 from tests.warehouse.locks import locked
 
+pytestmark = pytest.mark.slow  # files and processes: some seconds in all
+
 
 def test_the_same_file_again_loads_nothing(shop: Shop) -> None:
     file = shop.deliver("customers.csv")

@@ -12,6 +12,8 @@ from openpyxl import Workbook
 
 from tests.ingestion.conftest import HEADER, Shop, WriteXlsx
 
+pytestmark = pytest.mark.slow  # files and processes: some seconds in all
+
 FIRST_SHEET = "xl/worksheets/sheet1.xml"
 SHARED = "application/vnd.openxmlformats-officedocument.spreadsheetml.sharedStrings+xml"
 COLUMNS = HEADER.strip().split(",")

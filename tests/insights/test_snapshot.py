@@ -18,6 +18,8 @@ from include.storage import replace_file
 from include.warehouse.duckdb import DuckDBWarehouse
 from tests.object_store import ObjectStore, running_store
 
+pytestmark = pytest.mark.slow  # files and processes: some seconds in all
+
 CUSTOMER = 12347
 SHOP = f"""
 create schema analytics; create schema raw; create schema staging;

@@ -23,6 +23,8 @@ from streaming_workers.topics import (
 )
 from tests.kafka import Broker, free_port
 
+pytestmark = pytest.mark.slow  # files and processes: some seconds in all
+
 NAMES = {name for stream in STREAMS.values() for name in (stream.topic, stream.dead_letter_topic)}
 DAY_MS = 24 * 3_600_000
 

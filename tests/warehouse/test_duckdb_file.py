@@ -14,6 +14,8 @@ import pytest
 from include.settings import DBT_PROJECT_DIR, PROJECT_ROOT
 from include.warehouse.duckdb import DuckDBWarehouse, StreamDuckDBWarehouse, is_lock_conflict
 
+pytestmark = pytest.mark.slow  # files and processes: some seconds in all
+
 CUT_SHORT = (0, 4096, 8192)
 """Lengths of a file that DuckDB was making by itself when it was killed, at each of its three writes."""
 

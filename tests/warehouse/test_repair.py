@@ -16,6 +16,8 @@ from include.warehouse.duckdb import DuckDBWarehouse, StreamDuckDBWarehouse
 from include.warehouse.repair import app
 from tests.warehouse.locks import locked
 
+pytestmark = pytest.mark.slow  # files and processes: some seconds in all
+
 BLOCK, BLOCK_BYTES, PAGE = 12_288, 262_144, 4096
 """The file's first block, which holds the metadata, and what the kernel writes at a time."""
 

@@ -18,6 +18,8 @@ from tests.kafka import Broker, free_port, running_broker
 from tests.streaming_workers.feed_server import KEY, running_simulator
 from tests.streaming_workers.producer.producer_process import read_topic, running_producer, wait_until
 
+pytestmark = pytest.mark.slow  # files and processes: some seconds in all
+
 
 @pytest.fixture(scope="module")
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
