@@ -158,8 +158,12 @@ def wait_for_the_end(stage: Stage) -> None:
     ends = {(topic, *end) for topic in STREAMS for end in ends_of(stage, topic).items()}
 
     def stored() -> set[tuple[str, int, int]]:
+        # The consumer makes the file before it makes its tables.
+        made = "select 1 from information_schema.tables where table_name = 'kafka_offsets'"
+        if not (stage.duckdb_path.exists() and stage.query(made)):
+            return set()
         offsets = "select kafka_topic, kafka_partition, next_offset from streaming.kafka_offsets"
-        return set(stage.query(offsets)) if stage.duckdb_path.exists() else set()
+        return set(stage.query(offsets))
 
     stage.wait_until(lambda: stored() == ends, f"the stored offsets {sorted(ends)}")
 
