@@ -291,6 +291,18 @@ def test_a_broken_warehouse_fails_the_test_that_guards_it(copy: Project, mutatio
     assert outcome.states == {test: "fail"}
 
 
+def test_a_null_where_a_mart_has_none_stops_the_model_and_the_old_table_stays(copy: Project) -> None:
+    products = "select * from analytics.dim_products order by all"
+    before = copy.query(products)
+    copy.query("update staging.base_online_sales set product_sku = null where source_row = 7")
+
+    outcome = copy.dbt("run", "--select", "dim_products")
+
+    assert outcome.states == {"dim_products": "error"}
+    assert "NOT NULL constraint failed" in outcome.output
+    assert copy.query(products) == before
+
+
 def with_bad_lines(rows: list[Row], share: float = 0.0) -> Iterator[Row]:
     """Yield the lines, this share of them with a price in words, five bad ones and a repeated one."""
     for number, row in enumerate(rows):
