@@ -225,6 +225,18 @@ def test_dbt_builds_what_the_dag_shows(bag: DagBag) -> None:
     }
 
 
+def test_nothing_follows_a_dbt_that_failed(bag: DagBag) -> None:
+    """A test of a source is of no node's task, so that a task of Cosmos alone tells the others of it."""
+    for producer in _producers(bag):
+        done = producer.dag.get_task(f"{producer.task_id}_done")
+        assert done.upstream_task_ids == {producer.task_id}
+        assert done.trigger_rule in {"none_failed", "all_success"}
+        group = {task.task_id for task in producer.task_group.iter_tasks()}
+        ends = (task for task in producer.task_group.iter_tasks() if isinstance(task, DbtNodeOperator))
+        follows = {one for task in ends for one in task.downstream_task_ids} - group
+        assert done.downstream_task_ids == follows, producer.task_id
+
+
 def _producers(bag: DagBag) -> list[Any]:
     return [task for dag in bag.dags.values() for task in dag.tasks if task.task_id.endswith("watcher")]
 
