@@ -155,17 +155,10 @@ def assert_exactly_once(stage: Stage) -> dict[str, Outcome]:
 
 def wait_for_the_end(stage: Stage) -> None:
     """Return when the stored offsets are the ends of all partitions, to which nobody adds any more."""
-    ends = {(topic, *end) for topic in STREAMS for end in ends_of(stage, topic).items()}
-
-    def stored() -> set[tuple[str, int, int]]:
-        # The consumer makes the file before it makes its tables.
-        made = "select 1 from information_schema.tables where table_name = 'kafka_offsets'"
-        if not (stage.duckdb_path.exists() and stage.query(made)):
-            return set()
-        offsets = "select kafka_topic, kafka_partition, next_offset from streaming.kafka_offsets"
-        return set(stage.query(offsets))
-
-    stage.wait_until(lambda: stored() == ends, f"the stored offsets {sorted(ends)}")
+    ends = {topic: ends_of(stage, topic) for topic in STREAMS}
+    stage.wait_until(
+        lambda: {topic: stage.next_offsets(topic) for topic in STREAMS} == ends, f"the stored offsets {ends}"
+    )
 
 
 def ends_of(stage: Stage, topic: str) -> dict[int, int]:
