@@ -35,11 +35,11 @@ from include.settings import get_settings
     },
 )
 def segment_retraining() -> None:
-    @task.short_circuit(pool="warehouse", ignore_downstream_trigger_rules=False)
+    @task.short_circuit(ignore_downstream_trigger_rules=False)
     def due(**context: Any) -> Any:
         return resolve_name("ml.retraining:due")(context["dag_run"].run_type == "manual")
 
-    @task(pool="warehouse")
+    @task
     def fit(**context: Any) -> Any:
         return resolve_name("ml.retraining:fit")(context["params"])
 

@@ -30,9 +30,9 @@ if __name__ == "__main__":
     # has no include beside it, and its profile names a plugin there.
     sys.path[:] = [folder for folder in sys.path if folder != str(DBT_WITH_PARENT.parent)]
     sys.path.append(str(DBT_WITH_PARENT.parent.parent))
-    from include.garbage import collect_less
+    from include.garbage import OF_ONE_DBT, collect_less
 
-    collect_less()
+    collect_less(OF_ONE_DBT)
     from dbt.cli.main import cli
 
     cli()

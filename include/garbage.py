@@ -9,11 +9,12 @@ import gc
 import sys
 
 NEW_OBJECTS = 100_000  # that make up for a collection; Python's default is 700
+OF_ONE_DBT = 5_000_000  # some 500 MB: a build of 600 nodes, each with its own 600 macros, leaves 3.5 million
 
 
-def collect_less() -> None:
-    """Collect rarely from now on, and nothing at the exit of the process."""
-    gc.set_threshold(NEW_OBJECTS, 20, 100)
+def collect_less(new_objects: int = NEW_OBJECTS) -> None:
+    """Collect from now on only after so many new objects, and nothing at the exit of the process."""
+    gc.set_threshold(new_objects, 20, 100)
     atexit.register(_collect_nothing)
 
 

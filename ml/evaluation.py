@@ -15,12 +15,12 @@ import pandas as pd
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 from sklearn.metrics import adjusted_rand_score, silhouette_score
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from sklearn.metrics.cluster import contingency_matrix
 
 from ml.archetypes import ARCHETYPES, FIGURES, false_claims, profile
 from ml.features import FREQUENCY, MONETARY, PURCHASE_DAY_VALUE, PURCHASE_DAYS
 from ml.gate import GateFigures
-from ml.segmentation import MAX_K, MIN_CUSTOMERS_PER_SEGMENT, MIN_K, SegmentModel
+from ml.segmentation import MAX_K, MIN_CUSTOMERS_PER_SEGMENT, MIN_K, SegmentModel, one_thread
 
 EVALUATION_CUSTOMERS = 5_000
 BOOTSTRAP_REFITS = 50
@@ -173,7 +173,7 @@ def silhouette(model: SegmentModel, customers: pd.DataFrame) -> float:
     labels = model.predict(customers)
     if (labels == labels.iloc[0]).all():
         return 0.0
-    with threadpool_limits(1):
+    with one_thread():
         return float(silhouette_score(model.standardize(customers), labels))
 
 
@@ -182,7 +182,7 @@ def permuted_silhouette(model: SegmentModel, customers: pd.DataFrame) -> float:
     random = np.random.default_rng(model.random_state)
     columns = model.standardize(customers).T
     scores = []
-    with threadpool_limits(1):
+    with one_thread():
         for number in range(PERMUTATIONS):
             shuffled = np.column_stack([random.permutation(column) for column in columns])
             labels = KMeans(model.n_clusters, n_init=5, random_state=number).fit_predict(shuffled)
@@ -209,10 +209,11 @@ def bootstrap_stability(
     refits = refits or BOOTSTRAP_REFITS
     for refit in range(refits):
         drawn = customers.iloc[random.integers(0, len(customers), len(customers))]
-        refitted = SegmentModel(k, n_init=n_init, random_state=seed + refit).fit_resample(drawn)
-        again = refitted.predict(customers)
+        refitted = SegmentModel(k, n_init=n_init, random_state=seed + refit)
+        refitted.fit_clusters(drawn)
+        again = refitted.nearest(customers)
         indexes.append(adjusted_rand_score(labels, again))
-        both = pd.crosstab(labels.to_numpy(), again.to_numpy()).to_numpy()
+        both = contingency_matrix(labels, again)
         either = both.sum(axis=1, keepdims=True) + both.sum(axis=0) - both
         jaccards.append((both / either).max(axis=1))
     return Stability(
@@ -304,7 +305,7 @@ def compare(before: Before, model: SegmentModel, customers: pd.DataFrame) -> Mig
 
 def project(model: SegmentModel, customers: pd.DataFrame) -> pd.DataFrame:
     """Return the customers' first two principal components (component_1, component_2) and segment_id."""
-    with threadpool_limits(1):
+    with one_thread():
         components = PCA(n_components=2, svd_solver="full").fit_transform(model.standardize(customers))
     table = pd.DataFrame(components, index=customers.index, columns=["component_1", "component_2"])
     table["segment_id"] = model.predict(customers)

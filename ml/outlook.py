@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import typer
-from sklearn.metrics import roc_auc_score
+from scipy.stats import rankdata  # type: ignore[import-untyped]
 
 from include.settings import run_command
 from include.warehouse import Warehouse, get_warehouse
@@ -146,8 +146,15 @@ def holdout(days: pd.DataFrame, known: Purchases, origin: dt.date) -> Holdout:
 
 
 def auc(came: npt.NDArray[np.bool_], probability: Floats) -> float:
-    """Return the area under the ROC curve; not a number where all came or nobody did."""
-    return float(roc_auc_score(came, probability)) if 0 < came.sum() < len(came) else float("nan")
+    """Return the area under the ROC curve; not a number where all came or nobody did.
+
+    By Mann and Whitney's U, which is that area times the pairs: scikit-learn's checks took 20 times as long.
+    """
+    buyers = int(came.sum())
+    pairs = buyers * (len(came) - buyers)
+    if not pairs:
+        return float("nan")
+    return float((rankdata(probability)[came].sum() - buyers * (buyers + 1) / 2) / pairs)
 
 
 def calibration_error(came: npt.NDArray[np.bool_], probability: Floats) -> float:

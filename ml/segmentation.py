@@ -6,8 +6,10 @@ The same customers, k and seed give the same model on any number of cores and in
 import json
 import warnings
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
-from typing import Self, cast
+from functools import cache
+from typing import Any, Self, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +21,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import pairwise_distances_argmin
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
 from ml.archetypes import ARCHETYPES, FIGURES, false_claims, profile
 from ml.features import CUSTOMER_ID, IS_REPEAT, PURCHASE_DAY_VALUE, PURCHASE_DAYS, RECENCY, SILENCE, Floats
@@ -114,12 +116,20 @@ class SegmentModel(ClusterMixin, BaseEstimator):
         fit none become `Further Segment 1`, ... with ids from 5 on, by falling revenue.
         """
         check_segmentable(customers, self.n_clusters)
-        return self.fit_resample(customers)
+        named = name_clusters(customers, self.fit_clusters(customers), self.n_clusters)
+        order = sorted(named, key=lambda cluster: named[cluster][0])
+        self.segments_ = dict(named[cluster] for cluster in order)
+        self.cluster_centers_ = self.cluster_centers_[order]
+        self.labels_ = self.predict(customers)
+        return self
 
-    def fit_resample(self, customers: pd.DataFrame) -> Self:
-        """Fit without the checks of `fit`: a resample may hold fewer distinct customers than n_clusters."""
+    def fit_clusters(self, customers: pd.DataFrame) -> Labels:
+        """Fit features and centroids, which stay without names, and return each customer's cluster.
+
+        Without the checks of `fit`: a resample may hold fewer distinct customers than n_clusters.
+        """
         # Partial sums of several threads would be added in any order. Empty clusters do no harm.
-        with threadpool_limits(1), warnings.catch_warnings():
+        with one_thread(), warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
             units = [_unit(one, customers[one.name]) for one in MODEL_FEATURES]
             scaler = StandardScaler().fit(_shaped(customers, [one.name for one in MODEL_FEATURES], units))
@@ -132,20 +142,19 @@ class SegmentModel(ClusterMixin, BaseEstimator):
             # To the end (tol 0): stopped earlier, two seeds leave a few customers on either side of a border.
             clusters = KMeans(self.n_clusters, n_init=self.n_init, random_state=self.random_state, tol=0)
             clusters.fit(self.standardize(customers))
-        named = name_clusters(customers, clusters.labels_, self.n_clusters)
-        order = sorted(named, key=lambda cluster: named[cluster][0])
-        self.segments_ = dict(named[cluster] for cluster in order)
-        self.cluster_centers_ = clusters.cluster_centers_[order]
+        self.cluster_centers_ = clusters.cluster_centers_
         self.inertia_ = float(clusters.inertia_)
-        self.labels_ = self.predict(customers)
-        return self
+        return cast(Labels, clusters.labels_)
+
+    def nearest(self, customers: pd.DataFrame) -> Labels:
+        """Return the position in cluster_centers_ of each customer's nearest centroid."""
+        with one_thread():
+            return cast(Labels, pairwise_distances_argmin(self.standardize(customers), self.cluster_centers_))
 
     def predict(self, customers: pd.DataFrame) -> "pd.Series[int]":
         """Return the segment_id of each customer's nearest centroid; raises NotFittedError before `fit`."""
         check_is_fitted(self)
-        with threadpool_limits(1):
-            nearest = pairwise_distances_argmin(self.standardize(customers), self.cluster_centers_)
-        ids = np.array(list(self.segments_), dtype=np.int64)[nearest]
+        ids = np.array(list(self.segments_), dtype=np.int64)[self.nearest(customers)]
         return pd.Series(ids, index=customers.index, name="segment_id")
 
     def standardize(self, customers: pd.DataFrame) -> Floats:
@@ -194,6 +203,16 @@ class SegmentModel(ClusterMixin, BaseEstimator):
         model = cls(len(segments))
         model.features_, model.segments_, model.cluster_centers_ = features, segments, centroids
         return model
+
+
+@cache
+def _libraries() -> ThreadpoolController:
+    return ThreadpoolController()  # reads the process's memory map, which takes longer than most fits
+
+
+def one_thread() -> AbstractContextManager[Any]:
+    """Let the libraries of numpy and scikit-learn compute in one thread."""
+    return cast("AbstractContextManager[Any]", _libraries().limit(limits=1))
 
 
 def check_segmentable(customers: pd.DataFrame, k: int) -> None:

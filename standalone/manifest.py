@@ -7,12 +7,14 @@ from pathlib import Path
 
 from include.orchestration import dbt_manifest
 from include.settings import DBT_PROJECT_DIR, PROJECT_ROOT, Settings
-from ml.seed import ensure_seed
+from ml.seed import SEEDS, ensure_seed
 from standalone.environment import VENV_BIN, airflow_environment
 from standalone.errors import StandaloneError
 
 # Written by dbt itself: says nothing about a changed model.
 _WRITTEN_BY_DBT = {"target", "logs", "dbt_packages", ".user.yml"}
+# Each reseed writes these, in their folder; the manifest has nothing of what a seed holds.
+_WRITTEN_BY_RESEED = {"seeds", *(f"{seed}.csv" for seed in SEEDS)}
 
 
 class ManifestError(StandaloneError):
@@ -49,7 +51,8 @@ def is_current(project: Path, warehouse: str) -> bool:
     if not manifest.exists():
         return False
     made_at = manifest.stat().st_mtime
-    if any(path.stat().st_mtime > made_at for path in _project_files(project)):
+    files = (path for path in _project_files(project) if path.name not in _WRITTEN_BY_RESEED)
+    if any(path.stat().st_mtime > made_at for path in files):
         return False
     metadata = json.loads(manifest.read_text(encoding="utf-8")).get("metadata", {})
     return bool(metadata.get("adapter_type") == warehouse)

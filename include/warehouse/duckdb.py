@@ -11,11 +11,9 @@ import duckdb
 import numpy as np
 from tenacity import (
     Retrying,
-    before_sleep_log,
     retry_if_exception,
     stop_after_delay,
     wait_fixed,
-    wait_random_exponential,
 )
 from typing_extensions import override
 
@@ -39,7 +37,7 @@ log = logging.getLogger(__name__)
 LOCK_TIMEOUT_SECONDS = 300
 CHECK_TIMEOUT_SECONDS = 5
 QUERY_TIMEOUT_SECONDS = 10  # somebody waits at a terminal
-LOCK_POLL_SECONDS = 0.01  # a try costs less than a millisecond
+LOCK_POLL_SECONDS = 0.01  # a try costs less than a millisecond, and a gap between two nodes of dbt is short
 TURN_SECONDS = 1  # where another does not give it back, it is tried without
 LARGE_ROWS = 5_000
 LOG_LIMIT = "1MB"  # reading so much of it costs a session some milliseconds
@@ -197,9 +195,9 @@ class DuckDBWarehouse(Warehouse):
     @contextmanager
     @override
     def session(self, reads: Path | None = None) -> Iterator[DuckDBSession]:
-        """Waits up to `lock_timeout_seconds` while another process holds the file."""
+        """Waits up to `lock_timeout_seconds` while another process has it; dbt leaves it between nodes."""
         ensure_file(self.path)
-        connection = self._waiting_for_lock(self._connect, reads)
+        connection = self._opened(reads)
         try:
             yield DuckDBSession(connection)
         finally:
@@ -241,11 +239,20 @@ class DuckDBWarehouse(Warehouse):
     def _waiting_for_lock(self) -> Retrying:
         return Retrying(
             retry=retry_if_exception(is_lock_conflict),
-            wait=wait_random_exponential(multiplier=0.1, max=5),
+            wait=wait_fixed(LOCK_POLL_SECONDS),
             stop=stop_after_delay(self._lock_timeout_seconds),
-            before_sleep=before_sleep_log(log, logging.INFO),
             reraise=True,
         )
+
+    def _opened(self, reads: Path | None) -> duckdb.DuckDBPyConnection:
+        try:
+            return self._connect(reads)
+        except duckdb.IOException as error:
+            if not is_lock_conflict(error):
+                raise
+            log.info("Waiting for the file: %s", _one_line(error))
+        with Turn(self.path).taken(TURN_SECONDS):
+            return self._waiting_for_lock(self._connect, reads)
 
     def _connect(self, reads: Path | None, *, read_only: bool = False) -> duckdb.DuckDBPyConnection:
         try:
@@ -269,8 +276,7 @@ class StreamDuckDBWarehouse(DuckDBWarehouse):
     """The same file for a process that stores several times a second, with one session at a time.
 
     DuckDB stays open in memory, with one thread, and a session attaches the file: 3 ms of processor time
-    instead of 20, most of which fill DuckDB's own catalog. While the file is locked, it is tried every
-    LOCK_POLL_SECONDS, so that a short gap between two sessions of another process is enough.
+    instead of 20, most of which fill DuckDB's own catalog. It takes its turn before each session.
 
     Batches of more than LARGE_ROWS are a backlog. They leave merging row groups, a third of their time, to
     later checkpoints; and DuckDB is closed at their end, since its allocator keeps what they took, 100 MB.
@@ -337,13 +343,3 @@ class StreamDuckDBWarehouse(DuckDBWarehouse):
             engine.execute("set max_vacuum_tasks = 0")
         _close_in(engine, None, [self.path.with_name(self.path.name + end) for end in ("", *LOG_ENDINGS)])
         return engine
-
-    @property
-    @override
-    def _waiting_for_lock(self) -> Retrying:
-        return Retrying(
-            retry=retry_if_exception(is_lock_conflict),
-            wait=wait_fixed(LOCK_POLL_SECONDS),
-            stop=stop_after_delay(self._lock_timeout_seconds),
-            reraise=True,
-        )

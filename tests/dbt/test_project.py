@@ -239,8 +239,7 @@ class TestCommands:
         models = {
             key for key, node in manifest.nodes.items() if node.resource_type in {"model", "seed", "snapshot"}
         }
-        # Failing rows are kept in tables, which the catalog lists, too.
-        assert {key for key in catalog["nodes"] if not key.startswith("test.")} == models
+        assert set(catalog["nodes"]) == models
         assert set(catalog["sources"]) == set(manifest.sources)
         assert (shop.directory / "target" / "index.html").stat().st_size > 100_000
 
@@ -289,6 +288,21 @@ def test_a_broken_warehouse_fails_the_test_that_guards_it(copy: Project, mutatio
     outcome = copy.dbt("test", "--select", test)
 
     assert outcome.states == {test: "fail"}
+
+
+def test_failing_rows_are_kept_until_the_test_passes(copy: Project) -> None:
+    test = "unique_fct_sales_sales_line_id"
+    tables = f"select count(*) from duckdb_tables() where table_name = '{test}'"
+    assert copy.query(tables) == [(0,)], "it passed in the build"
+    copy.query(f"insert into analytics.fct_sales select * from analytics.fct_sales where {ONE_LINE}")
+
+    assert copy.dbt("test", "--select", test).states == {test: "fail"}
+    (line,) = copy.query("select min(sales_line_id) from analytics.fct_sales")
+    assert copy.query(f"select unique_field, n_records from test_failures.{test}") == [(*line, 2)]
+
+    copy.query("delete from analytics.fct_sales where rowid = (select max(rowid) from analytics.fct_sales)")
+    assert copy.dbt("test", "--select", test).states == {test: "pass"}
+    assert copy.query(tables) == [(0,)]
 
 
 def test_a_null_where_a_mart_has_none_stops_the_model_and_the_old_table_stays(copy: Project) -> None:

@@ -31,6 +31,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from snowflake import connector
 
+from include.dbt_with_parent import DBT_WITH_PARENT
 from include.ingestion.datasets import DATASETS
 from include.ingestion.errors import IngestionError
 from include.ingestion.loader import LoadResult, ingest
@@ -183,7 +184,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run_dbt(*arguments: str, **variables: str) -> str:
     """Run dbt as a user would in include/dbt and return what it prints."""
     done = subprocess.run(
-        [str(Path(sys.executable).with_name("dbt")), *arguments],
+        [sys.executable, str(DBT_WITH_PARENT), *arguments],
         cwd=DBT_PROJECT_DIR,
         env=os.environ | variables,
         capture_output=True,

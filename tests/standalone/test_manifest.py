@@ -38,6 +38,17 @@ def test_a_changed_file_makes_it_stale(project: Path) -> None:
     assert not is_current(project, "duckdb")
 
 
+def test_a_reseed_leaves_it_as_it_is(project: Path) -> None:
+    """Or each demo would have the project parsed once more before the next one."""
+    (project / "seeds").mkdir()
+    draft, seed = project / "seeds" / ".draft", project / "seeds" / "customer_segments.csv"
+    draft.write_text("customer_id,segment_id\n1,1\n", encoding="utf-8")
+    draft.replace(seed)
+    os.utime(project, (1_000, 1_000))
+
+    assert is_current(project, "duckdb")
+
+
 def test_a_removed_file_makes_it_stale(project: Path) -> None:
     (project / "models" / "staging" / "a.sql").unlink()
 
