@@ -23,6 +23,12 @@ def end_with_parent() -> None:
         sys.exit(128 + signal.SIGTERM)
 
 
+def close_duckdb() -> None:
+    """Close the file, if it is open: dbt-duckdb leaves that to the end of the interpreter."""
+    if connections := sys.modules.get("dbt.adapters.duckdb.connections"):
+        connections.DuckDBConnectionManager.close_all_connections()
+
+
 if __name__ == "__main__":
     if sys.platform == "linux":
         end_with_parent()
@@ -30,9 +36,13 @@ if __name__ == "__main__":
     # has no include beside it, and its profile names a plugin there.
     sys.path[:] = [folder for folder in sys.path if folder != str(DBT_WITH_PARENT.parent)]
     sys.path.append(str(DBT_WITH_PARENT.parent.parent))
-    from include.garbage import OF_ONE_DBT, collect_less
+    from include.garbage import OF_ONE_DBT, collect_less, exit_at_once
 
     collect_less(OF_ONE_DBT)
     from dbt.cli.main import cli
 
-    cli()
+    try:
+        cli()
+    except SystemExit as ended:
+        close_duckdb()
+        exit_at_once(ended.code)

@@ -83,6 +83,10 @@ class AirflowApi:
         """Return status and latest heartbeat of every component; needs no login."""
         return dict(self._send("GET", "/api/v2/monitor/health"))
 
+    def warm_up(self) -> None:
+        """Have Airflow make what tasks call, which takes two seconds and which else the first task waits for."""
+        self._send("GET", "/execution/health")
+
     def dag(self, dag_id: str) -> DagState | None:
         """Return the DAG's state, or None while Airflow does not know it."""
         found = self._find(f"/dags/{dag_id}")

@@ -183,6 +183,7 @@ class Stack:
         """Return whether each component sent a heartbeat since started_at; older is a crashed stack's."""
         try:
             health = self.api().health()
+            self.api().warm_up()  # while the others still start
         except (requests.RequestException, AirflowApiError):
             return False
         beats = [health[name].get(f"latest_{name}_heartbeat") for name in REPORTED]

@@ -6,12 +6,12 @@ scikit-learn: 1.2 s. Only installed packages are imported here, never this proje
 file must count from the next task on.
 """
 
-import atexit
 import importlib
-import os
 import sys
 
 from airflow.__main__ import main
+
+from include.garbage import exit_at_once
 
 PRELOADED = (
     "airflow.dag_processing.dagbag",
@@ -44,8 +44,4 @@ if __name__ == "__main__":
         main()
     except SystemExit as ended:
         code = ended.code
-    # All has ended but the interpreter, which would free each object for a second or more.
-    atexit._run_exitfuncs()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code if isinstance(code, int) else int(code is not None))
+    exit_at_once(code)
