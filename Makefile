@@ -29,7 +29,7 @@ STANDALONE := $(BIN)/python -m standalone
 
 .PHONY: help setup build demo report up status down backup restore copy query segments test coverage lint style types check-fast format bench \
 	bench-compare soak lock manifest clean chromium promtool axe \
-	kafka check parse docs retention digests jars-checksums state slim secrets audit actionlint env images sample containers containers-test \
+	kafka java check parse docs retention digests jars-checksums state slim secrets audit actionlint env images sample containers containers-test \
 	push scan sign deploy release-check release
 
 help:  ## List the commands
@@ -59,13 +59,13 @@ build: $(VENV)/.installed  ## Files in, tested tables out, no Airflow [DATA_DIR=
 segments: $(VENV)/.installed  ## Train the segments on what `make build` built, and the tables that follow
 	@$(STANDALONE) segments
 
-demo: setup kafka  ## Run the whole product once and print a summary [DATA_DIR=path] [SCALE=n]
+demo: $(VENV)/.installed java  ## Run the whole product once and print a summary [DATA_DIR=path] [SCALE=n]
 	@$(STANDALONE) demo --scale $(SCALE)
 
 report: $(VENV)/.installed  ## Write the newest insights as one HTML file [ARGS="--period 30d"]
 	@$(BIN)/python -W ignore -m include.insights.report $(ARGS)
 
-up: setup kafka  ## Start the stack and keep it running: UI on http://localhost:8080 [FEEDS=live] [RUN=1]
+up: $(VENV)/.installed java  ## Start the stack and keep it running: UI on http://localhost:8080 [FEEDS=live] [RUN=1]
 	@$(STANDALONE) up --scale $(SCALE)
 
 status: $(VENV)/.installed  ## Say what runs, with which files, feeds and ports, and how each DAG stands
@@ -99,11 +99,13 @@ test: setup kafka chromium promtool axe  ## Run all tests [ARGS=what pytest take
 coverage: override ARGS := --cov --cov-report=term:skip-covered --durations=20
 coverage: test  ## Run all tests and measure which lines they reach
 
+kafka: $(VENV)/.installed java
+	@$(STANDALONE) kafka
+
 # The local broker runs on Java, and Maven brings its jars.
-kafka: $(VENV)/.installed
+java:
 	@{ command -v java && command -v mvn; } >/dev/null || ! command -v apt-get >/dev/null || \
 		(apt-get update -qq && apt-get install -y -qq --no-install-recommends default-jre-headless maven >/dev/null)
-	@$(STANDALONE) kafka
 
 jars-checksums:  ## Write the jars.sha512 beside each pom again, after a change of one
 	@for folder in standalone/kafka tests/containers/standins; do \

@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 
 from include import backup as backups
+from include.insights.snapshot import report_place
 from include.settings import DBT_PROJECT_DIR, Settings, get_settings, run_command
 from standalone.demo import run_demo, source_for
 from standalone.environment import airflow_environment, shell_exports, write_env_file
@@ -94,6 +95,7 @@ def env() -> None:
 @app.command()
 def up(data_dir: DataDir = "", scale: Scale = 1, replace: Replace = False, run: Run = False) -> None:
     """Start the stack, unless it runs already, and keep it running; say where it is and what is next."""
+    _make_ready()
     stack = Stack(_with_source(get_settings(), data_dir, scale, replace))
     if stack.processes.running():
         stack = as_it_runs(stack, replace=replace)
@@ -125,11 +127,10 @@ def down() -> None:
 @app.command()
 def demo(data_dir: DataDir = "", scale: Scale = 1, replace: Replace = False) -> None:
     """Run the whole product once, print a summary, leave nothing running."""
+    _make_ready()
     settings = _with_source(get_settings(), data_dir, scale, replace)
     console.print(render(run_demo(settings, console)))
-    from include.insights.report import place_of  # noqa: PLC0415 (Airflow takes seconds)
-
-    console.print(f"Report: {place_of(settings.insights_location)}")
+    console.print(f"Report: {report_place(settings.insights_location)}")
 
 
 @app.command()
@@ -186,6 +187,12 @@ def changes(state: State) -> None:
     from standalone.dbt_state import build_changes  # noqa: PLC0415 (imports Airflow)
 
     build_changes(settings, state)
+
+
+def _make_ready() -> None:
+    """Do what Airflow and the broker need before they start, which is quick where nothing has changed."""
+    manifest()
+    kafka()
 
 
 def _with_source(settings: Settings, data_dir: str, scale: int, replace: bool) -> Settings:

@@ -84,7 +84,7 @@ class AirflowApi:
         return dict(self._send("GET", "/api/v2/monitor/health"))
 
     def warm_up(self) -> None:
-        """Have Airflow make what tasks call, which takes two seconds and which else the first task waits for."""
+        """Have Airflow make what tasks call: two seconds for which the first task would wait."""
         self._send("GET", "/execution/health")
 
     def dag(self, dag_id: str) -> DagState | None:

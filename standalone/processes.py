@@ -71,16 +71,19 @@ class ProcessSet:
 
         `about` (JSON) is what about() tells another program of them.
         """
-        self.log_dir.mkdir(parents=True, exist_ok=True)
         self.state_file.parent.mkdir(parents=True, exist_ok=True)
-        stack_id = uuid.uuid4().hex
+        self._write({"id": uuid.uuid4().hex, "about": about, "processes": []})
+        self.add(commands, env, cwd)
+
+    def add(self, commands: Sequence[Command], env: Mapping[str, str], cwd: Path) -> None:
+        """Start more commands beside those that were started."""
+        self.log_dir.mkdir(parents=True, exist_ok=True)
+        state = self._state()
         # Airflow sets process titles; without SPT_NOENV a title overwrites the marker that ps can read.
-        marked = {**env, MARKER: stack_id, "SPT_NOENV": "1"}
-        started: list[Started] = []
+        marked = {**env, MARKER: state["id"], "SPT_NOENV": "1"}
         for command in commands:
-            started.append(self._start_one(command, marked, cwd))
-            state = {"id": stack_id, "about": about, "processes": [asdict(one) for one in started]}
-            self.state_file.write_text(json.dumps(state, indent=2), encoding="utf-8")
+            state["processes"].append(asdict(self._start_one(command, marked, cwd)))
+            self._write(state)
 
     def about(self) -> dict[str, Any]:
         """Return what was said of the programs when they were started."""
@@ -133,7 +136,10 @@ class ProcessSet:
         created = psutil.Process(child.pid).create_time()
         return Started(command.name, child.pid, created, command.patience)
 
-    def _state(self) -> dict[str, object]:
+    def _write(self, state: Mapping[str, Any]) -> None:
+        self.state_file.write_text(json.dumps(state, indent=2), encoding="utf-8")
+
+    def _state(self) -> dict[str, Any]:
         if not self.state_file.exists():
             return {}
         return dict(json.loads(self.state_file.read_text(encoding="utf-8")))

@@ -81,8 +81,8 @@ class Stack:
         """Return each port of this machine that the stack opens, with the setting that moves it."""
         return [(self.settings.airflow_port, "AIRFLOW_PORT"), *streaming_ports(self.settings, self.env)]
 
-    def start(self, timeout: float = 180) -> None:
-        """Start everything and return when every component is healthy.
+    def start(self, timeout: float = 180, *, wait_for_feeds: bool = True) -> None:
+        """Start everything and return when every component is healthy; the Kafka workers only if asked to.
 
         Raises StackError if it runs already, the port is taken, a process ends early or timeout
         (seconds) passes; in the last two cases whatever was started has been stopped again.
@@ -99,12 +99,13 @@ class Stack:
         started_at = datetime.now(UTC)
         try:
             env = {**self.env, **feeds_environment(self.settings, self.env)}
-            self.processes.start((*COMPONENTS, *streaming), env, PROJECT_ROOT, self._about())
+            self.processes.start(COMPONENTS, env, PROJECT_ROOT, self._about())
             self._wait(lambda: self._is_healthy(started_at), "Airflow is not healthy", timeout)
-            self._wait(
-                lambda: not unhealthy_workers(self.settings), "The Kafka workers are not healthy", timeout
-            )
+            # Not beside Airflow: two cores are busy with its imports, and a run can start meanwhile.
+            self.processes.add(streaming, env, PROJECT_ROOT)
             self.api().set_pool(POOL, POOL_SLOTS, "Tasks that write to the warehouse: DuckDB has one writer.")
+            if wait_for_feeds:
+                self.wait_for_feeds(timeout)
         except BaseException:
             self.stop()
             raise
@@ -112,6 +113,10 @@ class Stack:
     def stop(self) -> bool:
         """Stop everything; returns whether anything was running."""
         return self.processes.stop()
+
+    def wait_for_feeds(self, timeout: float = 180) -> None:
+        """Return once the Kafka workers are healthy; raises StackError if one ends early or time passes."""
+        self._wait(lambda: not unhealthy_workers(self.settings), "The Kafka workers are not healthy", timeout)
 
     def wait_for_dag(self, dag_id: str, since: datetime, timeout: float = 120) -> None:
         """Return once the DAG was parsed after since, so that a run uses the code as it is now.

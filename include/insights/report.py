@@ -15,13 +15,12 @@ from markupsafe import Markup
 from include.insights.block import Context
 from include.insights.page import aggregates, made
 from include.insights.period import CUSTOM, DEFAULT, PeriodError, period_of
-from include.insights.snapshot import Snapshot, SnapshotError, latest
+from include.insights.snapshot import Snapshot, SnapshotError, latest, report_place
 from include.insights.web import static, templates
 from include.orchestration.ui import address_of
 from include.settings import Settings, get_settings, run_command
 from include.storage import open_folder, replace_file
 
-FILE = "report.html"
 DAYS = 30  # of a run that names its last day only
 SCRIPTS = ("theme.js", "echarts.js", "page.js")
 
@@ -39,15 +38,10 @@ def write_report(
     """
     context = context_of(location, asked or {}, settings or get_settings())
     text = render(context)
-    place = open_folder(to or place_of(location))
+    place = open_folder(to or report_place(location))
     place.parent.mkdir(parents=True, exist_ok=True)
     replace_file(place, text.encode())
     return str(place)
-
-
-def place_of(location: str) -> str:
-    """Return where a location's report is written by default."""
-    return f"{(location or str(get_settings().local_dir / 'insights')).rstrip('/')}/{FILE}"
 
 
 def context_of(location: str, asked: Mapping[str, str], settings: Settings) -> Context:

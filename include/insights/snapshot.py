@@ -34,6 +34,7 @@ from include.storage import on_this_machine, open_folder, replace_file
 from include.warehouse import Session, Warehouse, get_warehouse
 
 POINTER, MANIFEST = "latest.json", "snapshot.json"
+REPORT = "report.html"
 CUSTOMER_ID = "customer_id"
 ROWS_A_GROUP = 122_880  # DuckDB reads row groups in parallel
 # In this order: the last one fixes the others.
@@ -332,6 +333,11 @@ def _parquet(table: pa.Table) -> bytes:
     sink = BytesIO()
     pq.write_table(table, sink, compression="zstd", row_group_size=ROWS_A_GROUP)
     return sink.getvalue()
+
+
+def report_place(location: str) -> str:
+    """Return where the report of a location's newest snapshot is written by default."""
+    return f"{(location or str(get_settings().local_dir / 'insights')).rstrip('/')}/{REPORT}"
 
 
 def _root(location: str) -> Path:

@@ -28,7 +28,7 @@ WORKFLOWS = {path.name: path for path in sorted((ROOT / ".github" / "workflows")
 JOBS = {name: yaml.safe_load(path.read_text())["jobs"] for name, path in WORKFLOWS.items()}
 MAKEFILE = (ROOT / "Makefile").read_text()
 MAKE_TARGETS = set(re.findall(r"^([a-z-]+):", MAKEFILE, re.MULTILINE))
-PARTS_OF_OTHERS = {"manifest", "chromium", "promtool", "axe", "kafka", "style", "types"}
+PARTS_OF_OTHERS = {"manifest", "chromium", "promtool", "axe", "kafka", "java", "style", "types"}
 VENV = Path(shutil.which("ruff", path=SEARCH_PATH) or "").parents[1]
 
 

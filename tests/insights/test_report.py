@@ -10,7 +10,8 @@ from typer.testing import CliRunner
 
 from include.insights.block import Context
 from include.insights.page import MAKERS, NAMES_CUSTOMERS, made
-from include.insights.report import FILE, deliver, mail_body, main, render, send_report, write_report
+from include.insights.report import deliver, mail_body, main, render, send_report, write_report
+from include.insights.snapshot import REPORT
 from include.settings import Settings, get_settings
 from tests.browser import chromium
 from tests.insights.axe import violations
@@ -23,7 +24,7 @@ Maker = Callable[..., Context]
 def test_it_lies_beside_the_snapshots_and_is_of_the_period(tmp_path: Path) -> None:
     location = write_snapshot(tmp_path)
     where = write_report(location, {"period": "30d", "compare": "1"})
-    assert where == f"{location}/{FILE}"
+    assert where == f"{location}/{REPORT}"
     text = Path(where).read_text(encoding="utf-8")
     assert "<h1>Insights, 2 Dec to 31 Dec 2019</h1>" in text
     assert "compared with the 30 days before (2 Nov to 1 Dec 2019)" in text
@@ -45,7 +46,7 @@ def test_it_holds_the_blocks_of_the_page_and_nobodys_rows(context_of: Maker) -> 
 
 @pytest.mark.slow
 def test_it_opens_from_disk_without_a_network_and_prints(context_of: Maker, tmp_path: Path) -> None:
-    file = tmp_path / FILE
+    file = tmp_path / REPORT
     file.write_text(render(context_of()), encoding="utf-8")
     with chromium() as browser:
         context = browser.new_context(offline=True)
@@ -141,7 +142,7 @@ def test_a_run_delivers_the_report_of_its_days(
 ) -> None:
     location = write_snapshot(tmp_path)
     found = deliver(location, {"from_day": first, "to_day": last, "send": False})
-    assert found == {"report": f"{location}/{FILE}", "recipients": 0}
+    assert found == {"report": f"{location}/{REPORT}", "recipients": 0}
     assert f"<h1>Insights, {label}</h1>" in Path(found["report"]).read_text(encoding="utf-8")
     assert mails == []
 
