@@ -6,9 +6,10 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -41,15 +42,19 @@ from standalone.workers import (
 AIRFLOW = str(VENV_BIN / "airflow")
 AIRFLOW_VERSION = version("apache-airflow")
 # The log servers only serve logs to other machines; here the api-server reads the files itself.
-COMPONENTS = (
+# What a run needs. Two cores are busy with its imports, so the rest starts after it, beside the first run.
+CORE = (
     Command("api-server", [AIRFLOW, "api-server"], patience=3),
     Command("scheduler", [sys.executable, "-m", "include.orchestration.scheduler", "--skip-serve-logs"]),
     Command("dag-processor", [AIRFLOW, "dag-processor"], patience=3),
+)
+# It waits for what a person is asked.
+REST = (
     # Asked to end, it waits ten seconds for its own child now and then. What it watched is in the database.
     Command("triggerer", [AIRFLOW, "triggerer", "--skip-serve-logs"], patience=2),
 )
 # The api-server reports these; its own answer is the proof that it lives.
-REPORTED = ("scheduler", "dag_processor", "triggerer")
+REPORTED_CORE, REPORTED_REST = ("scheduler", "dag_processor"), ("triggerer",)
 POOL, POOL_SLOTS = "warehouse", 1
 AS_STARTED = {"source_location", "feeds", "warehouse", "airflow_port", "simulator_port", "kafka_port"}
 
@@ -81,8 +86,8 @@ class Stack:
         """Return each port of this machine that the stack opens, with the setting that moves it."""
         return [(self.settings.airflow_port, "AIRFLOW_PORT"), *streaming_ports(self.settings, self.env)]
 
-    def start(self, timeout: float = 180, *, wait_for_feeds: bool = True) -> None:
-        """Start everything and return when every component is healthy; the Kafka workers only if asked to.
+    def start(self, timeout: float = 180, *, wait_for_rest: bool = True) -> None:
+        """Start everything and return when every component is healthy, or else as soon as a run can start.
 
         Raises StackError if it runs already, the port is taken, a process ends early or timeout
         (seconds) passes; in the last two cases whatever was started has been stopped again.
@@ -99,13 +104,13 @@ class Stack:
         started_at = datetime.now(UTC)
         try:
             env = {**self.env, **feeds_environment(self.settings, self.env)}
-            self.processes.start(COMPONENTS, env, PROJECT_ROOT, self._about())
-            self._wait(lambda: self._is_healthy(started_at), "Airflow is not healthy", timeout)
-            # Not beside Airflow: two cores are busy with its imports, and a run can start meanwhile.
-            self.processes.add(streaming, env, PROJECT_ROOT)
+            self.processes.start(CORE, env, PROJECT_ROOT, self._about())
+            healthy = partial(self._is_healthy, started_at, REPORTED_CORE)
+            self._wait(healthy, "Airflow is not healthy", timeout)
+            self.processes.add((*REST, *streaming), env, PROJECT_ROOT)
             self.api().set_pool(POOL, POOL_SLOTS, "Tasks that write to the warehouse: DuckDB has one writer.")
-            if wait_for_feeds:
-                self.wait_for_feeds(timeout)
+            if wait_for_rest:
+                self.wait_for_rest(started_at, timeout)
         except BaseException:
             self.stop()
             raise
@@ -114,8 +119,10 @@ class Stack:
         """Stop everything; returns whether anything was running."""
         return self.processes.stop()
 
-    def wait_for_feeds(self, timeout: float = 180) -> None:
-        """Return once the Kafka workers are healthy; raises StackError if one ends early or time passes."""
+    def wait_for_rest(self, since: datetime, timeout: float = 180) -> None:
+        """Return once what started beside the first run is healthy since then. Raises as `start` does."""
+        healthy = partial(self._is_healthy, since, REPORTED_REST)
+        self._wait(healthy, "Airflow's triggerer is not healthy", timeout)
         self._wait(lambda: not unhealthy_workers(self.settings), "The Kafka workers are not healthy", timeout)
 
     def wait_for_dag(self, dag_id: str, since: datetime, timeout: float = 120) -> None:
@@ -184,15 +191,15 @@ class Stack:
             _enable_wal(database)
             done.write_text(AIRFLOW_VERSION)
 
-    def _is_healthy(self, started_at: datetime) -> bool:
-        """Return whether each component sent a heartbeat since started_at; older is a crashed stack's."""
+    def _is_healthy(self, started_at: datetime, reported: Sequence[str]) -> bool:
+        """Return whether each of these sent a heartbeat since started_at; older is a crashed stack's."""
         try:
             health = self.api().health()
             self.api().warm_up()  # while the others still start
         except (requests.RequestException, AirflowApiError):
             return False
-        beats = [health[name].get(f"latest_{name}_heartbeat") for name in REPORTED]
-        healthy = all(health[name]["status"] == "healthy" for name in ("metadatabase", *REPORTED))
+        beats = [health[name].get(f"latest_{name}_heartbeat") for name in reported]
+        healthy = all(health[name]["status"] == "healthy" for name in ("metadatabase", *reported))
         return healthy and all(beat and datetime.fromisoformat(beat) >= started_at for beat in beats)
 
     def _wait(self, is_done: Callable[[], bool], complaint: str, timeout: float) -> None:

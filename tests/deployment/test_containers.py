@@ -428,7 +428,7 @@ def test_both_images_run_as_the_same_user() -> None:
 
 
 def test_services_run_what_the_local_stack_runs(services: dict[str, Any]) -> None:
-    commands = (*stack.COMPONENTS, *streaming_commands(Settings(simulator_port=8094), {}))
+    commands = (*stack.CORE, *stack.REST, *streaming_commands(Settings(simulator_port=8094), {}))
     local = {one.name: [Path(one.argv[0]).name, *one.argv[1:]] for one in commands if one.name != BROKER}
     in_containers = {name: services[name]["command"] for name in local}
     assert in_containers.pop("simulator") == [*local.pop("simulator"), "--host", "0.0.0.0"]

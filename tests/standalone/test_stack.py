@@ -77,7 +77,7 @@ def test_a_process_that_dies_at_start_is_named_with_its_log(
     stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broken = Command("scheduler", [sys.executable, "-c", "raise SystemExit('no such option: --speed')"])
-    monkeypatch.setattr(stack_module, "COMPONENTS", (Command("api-server", SLEEP), broken))
+    monkeypatch.setattr(stack_module, "CORE", (Command("api-server", SLEEP), broken))
 
     with pytest.raises(StackError) as caught:
         stack.start()
@@ -92,7 +92,7 @@ def test_a_process_that_dies_at_start_is_named_with_its_log(
 def test_a_start_that_never_gets_healthy_is_given_up_and_cleaned(
     stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stack_module, "COMPONENTS", (Command("api-server", SLEEP),))
+    monkeypatch.setattr(stack_module, "CORE", (Command("api-server", SLEEP),))
 
     with pytest.raises(StackError, match="not healthy after 1 s"):
         stack.start(timeout=1)
