@@ -24,9 +24,12 @@ def end_with_parent() -> None:
 
 
 def close_duckdb() -> None:
-    """Close the file, if it is open: dbt-duckdb leaves that to the end of the interpreter."""
-    if connections := sys.modules.get("dbt.adapters.duckdb.connections"):
-        connections.DuckDBConnectionManager.close_all_connections()
+    """Close the file, if dbt has opened one: dbt-duckdb leaves that to the last reference to it."""
+    if not (module := sys.modules.get("dbt.adapters.duckdb.connections")):
+        return
+    if environment := module.DuckDBConnectionManager._ENV:
+        environment.close()
+    module.DuckDBConnectionManager.close_all_connections()
 
 
 if __name__ == "__main__":

@@ -15,10 +15,9 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 from dbt.cli.main import dbtRunner, dbtRunnerResult
 
-from include.dbt_with_parent import DBT_WITH_PARENT
+from include.dbt_with_parent import DBT_WITH_PARENT, close_duckdb
 from include.ingestion.datasets import DATASETS
 from include.ingestion.loader import ingest
 from include.settings import DBT_PROJECT_DIR, PROJECT_ROOT
@@ -125,7 +124,7 @@ def invoke(runner: dbtRunner, arguments: list[str]) -> Outcome:
             result = runner.invoke(arguments)
     finally:
         gc.enable()
-    DuckDBConnectionManager.close_all_connections()  # run-operation leaves that to the end of the process
+    close_duckdb()
     results = getattr(result.result, "results", None) or []
     nodes = [one for one in results if getattr(one, "node", None)]
     states = {one.node.name: str(one.status) for one in nodes if one.node.resource_type != "operation"}
