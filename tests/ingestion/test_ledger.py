@@ -156,7 +156,7 @@ def test_a_file_that_changes_while_it_is_read_leaves_the_old_rows(
     with ThreadPoolExecutor() as pool, caplog.at_level("INFO", logger="include.warehouse"):
         with locked(shop.warehouse.path):  # while it waits, the file has been opened but not yet loaded
             attempt = pool.submit(shop.ingest)
-            while "Retrying" not in caplog.text:
+            while "Waiting for the file" not in caplog.text:
                 time.sleep(0.01)
             meddle(file)
         with pytest.raises(IngestionError) as error:

@@ -262,7 +262,7 @@ def test_whatever_ends_the_run_the_stack_is_stopped(
     def record(self: Stack) -> None:
         stopped.append(self)
 
-    monkeypatch.setattr(Stack, "start", lambda self: None)
+    monkeypatch.setattr(Stack, "start", lambda self, **_: None)
     monkeypatch.setattr(Stack, "wait_for_dag", fail)
     monkeypatch.setattr(Stack, "stop", record)
 
