@@ -118,7 +118,7 @@ class Project:
 
 def invoke(runner: dbtRunner, arguments: list[str]) -> Outcome:
     """Run one command."""
-    #gc.disable()  # collections take a seventh of dbt's time, and find what the next one after it finds, too
+    gc.disable()  # collections take a seventh of dbt's time, and find what the next one after it finds, too
     try:
         with contextlib.redirect_stdout(io.StringIO()) as output:
             result = runner.invoke(arguments)
