@@ -19,8 +19,8 @@ from include.warehouse.turns import Turn
 STORES = """
 import sys
 from pathlib import Path
-from include.warehouse.duckdb import StreamDuckDBWarehouse
-with StreamDuckDBWarehouse(Path(sys.argv[1]), 60).session() as session:
+from include.warehouse.duckdb import {0}
+with {0}(Path(sys.argv[1]), 60).session() as session:
     session.execute("insert into t values (1)")
 """
 KEEPS_THE_TURN = """
@@ -67,12 +67,13 @@ def rows(node: DuckDBConnectionWrapper) -> object:
     return node.cursor().execute("select * from t").fetchall()
 
 
+@pytest.mark.parametrize("waits", ["StreamDuckDBWarehouse", "DuckDBWarehouse"])
 def test_who_waits_gets_the_file_between_two_nodes_of_dbt(
-    dbt: LocalEnvironment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    dbt: LocalEnvironment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, waits: str
 ) -> None:
     first, beside = dbt.handle(), dbt.handle()
     first.cursor().execute("create table t (n integer)")
-    with another(STORES, tmp_path / "w.duckdb") as consumer:
+    with another(STORES.format(waits), tmp_path / "w.duckdb") as consumer:
         monkeypatch.setattr(dbt_duckdb_plugin, "NODE_SECONDS", 0.05)
         third = dbt.handle()
         assert rows(third) == [], "a node was running all the time"
