@@ -337,7 +337,8 @@ def _parquet(table: pa.Table) -> bytes:
 
 def report_place(location: str) -> str:
     """Return where the report of a location's newest snapshot is written by default."""
-    return f"{(location or str(get_settings().local_dir / 'insights')).rstrip('/')}/{REPORT}"
+    folder = location or get_settings().insights_location or str(get_settings().local_dir / "insights")
+    return f"{folder.rstrip('/')}/{REPORT}"
 
 
 def _root(location: str) -> Path:

@@ -36,6 +36,20 @@ def test_it_goes_where_it_is_asked_to(location: str, tmp_path: Path) -> None:
     assert target.exists()
 
 
+def test_the_report_of_a_run_lies_where_the_setting_has_the_snapshots(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    location = write_snapshot(tmp_path)
+    monkeypatch.setenv("INSIGHTS_LOCATION", location)
+    get_settings.cache_clear()
+    try:
+        found = deliver("", {"from_day": "", "to_day": "", "send": False})
+    finally:
+        monkeypatch.undo()
+        get_settings.cache_clear()
+    assert found["report"] == f"{location}/{REPORT}"
+
+
 def test_it_holds_the_blocks_of_the_page_and_nobodys_rows(context_of: Maker) -> None:
     text = render(context_of())
     assert set(re.findall(r'<article class="block" id="(\w+)"', text)) == MAKERS.keys() - NAMES_CUSTOMERS
