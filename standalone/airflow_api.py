@@ -7,9 +7,11 @@ from http import HTTPStatus
 from typing import Any
 
 import requests
+from tenacity import Retrying, retry_if_exception, stop_after_attempt
 
 from standalone.errors import StandaloneError
 
+TRIES = 5
 PAGE = 100  # the largest page that the api-server gives by default
 UNFINISHED_RUNS = ("queued", "running")
 FINISHED_TASKS = ("success", "failed", "skipped", "upstream_failed", "removed")
@@ -158,10 +160,25 @@ class AirflowApi:
         return self._send(method, f"/api/v2{path}", **request)
 
     def _send(self, method: str, path: str, **request: Any) -> dict[str, Any]:
+        tries = Retrying(
+            retry=retry_if_exception(_is_rolled_back), stop=stop_after_attempt(TRIES), reraise=True
+        )
+        return dict(tries(self._send_once, method, path, **request))
+
+    def _send_once(self, method: str, path: str, **request: Any) -> dict[str, Any]:
         response = self._session.request(method, f"{self.url}{path}", timeout=self._timeout, **request)
         if not response.ok:
             raise AirflowApiError(f"{method} {path}", response.status_code, response.text[:500])
         return dict(response.json())
+
+
+def _is_rolled_back(error: BaseException) -> bool:
+    """Return whether Airflow's database refused the request, which then has changed nothing.
+
+    On SQLite the api-server notes a request in its log on the thread that would end the write of a task's
+    request: each waits for the other until one gives up after five seconds.
+    """
+    return isinstance(error, AirflowApiError) and error.status >= 500 and "Database error" in str(error)
 
 
 def _time(text: str | None) -> datetime | None:

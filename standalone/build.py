@@ -7,6 +7,7 @@ seed in use, unless that is another shop's. dbt's unit tests stay out, as in the
 Import it where AIRFLOW_HOME is set: ingestion imports Airflow, which makes that folder.
 """
 
+import csv
 import logging
 import time
 from collections.abc import Callable, Iterator
@@ -28,17 +29,10 @@ from include.ingestion.quality import check_raw_tables
 from include.orchestration.dbt_manifest import options_of_the_parse
 from include.settings import DBT_PROJECT_DIR, Settings
 from include.warehouse import Warehouse, get_warehouse
-from ml.seed import COLUMNS, ensure_seed
+from ml.seed import ensure_seed
 from standalone.errors import StandaloneError
 from standalone.progress import Show, progress
 from standalone.summary import Stage, Summary, read_warehouse
-
-# Rows of the seed in use whose customer is not in the shop's file.
-_STRANGERS = f"""
-select count(*)
-from read_csv(?, header = true, columns = {COLUMNS}) as seeded
-anti join raw.customers as shop on seeded.customer_id = try_cast(shop.customerid as bigint)
-"""  # noqa: S608 (our names)
 
 
 class BuildError(StandaloneError):
@@ -88,8 +82,11 @@ def _left_out(warehouse: Warehouse, project: Path, console: Console) -> list[str
     seed = project / "seeds" / "customer_segments.csv"
     if not seed.exists():  # a project without segments
         return []
-    with warehouse.session(reads=seed) as session:
-        [(strangers,)] = session.execute(_STRANGERS, [str(seed)])
+    with seed.open(encoding="utf-8", newline="") as file:
+        seeded = {row["customer_id"] for row in csv.DictReader(file)}
+    with warehouse.session() as session:
+        shop = session.execute("select distinct try_cast(customerid as bigint) from raw.customers")
+    strangers = len(seeded - {str(customer) for (customer,) in shop})
     if not strangers:
         return []
     console.print(

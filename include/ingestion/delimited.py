@@ -6,7 +6,7 @@ import re
 import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,6 +26,8 @@ DELIMITERS = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "vertical bar
 DECIMAL_COMMA = re.compile(r"[-+]?[\d.' ]*\d,\d+ ?%?")
 THOUSANDS_POINT = re.compile(r"[-+]?\d{1,3}(?:\.\d{3})+")
 MAY_START_A_BLANK_ROW = np.isin(np.arange(256), list(b'\n\r\t ,"'))
+BEFORE_A_QUOTE = np.isin(np.arange(256), list(b'\n,"'))
+AFTER_A_QUOTE = np.isin(np.arange(256), list(b'\r\n,"'))
 BLANK_ROW = re.compile(rb'(?:\A|\n)(?:[ \t\r,"]*\n|[ \t\r,"]+\Z)')
 
 
@@ -113,13 +115,26 @@ def is_filled(cells: Iterable[str]) -> bool:
 
 
 def is_ordinary(path: Path) -> bool:
-    """Return whether there are lines below the header, all end alike (LF or CRLF) and none is blank."""
-    lf = cr = crlf = 0
+    """Return whether any reader takes the same rows from the file.
+
+    There are lines below the header, all end alike (LF or CRLF), none is blank, and a quote opens a cell,
+    closes it, or is one of a pair within it.
+    """
+    lf = cr = crlf = quotes = 0
     with path.open("rb") as file:
         has_rows = file.readline(CHUNK_BYTES).count(b'"') % 2 == 0 and bool(file.read(1))
-        file.seek(0)
+        file.seek(len(codecs.BOM_UTF8) if _has_bom(path) else 0)
+        line_ended = True
         while chunk := file.read(CHUNK_BYTES) + file.readline(CHUNK_BYTES):
+            if not line_ended:
+                return False  # it is longer than any reader takes
+            line_ended = chunk.endswith(b"\n")
             found = np.frombuffer(chunk, np.uint8)
+            if b'"' in chunk:
+                places = np.flatnonzero(found == ord('"'))
+                if not _are_paired(found, places, opens_first=quotes % 2 == 0):
+                    return False
+                quotes += len(places)
             ends = np.flatnonzero(found == ord("\n"))
             starts = found[np.append(0, ends[ends < len(found) - 1] + 1)]
             if MAY_START_A_BLANK_ROW[starts].any() and BLANK_ROW.search(chunk):
@@ -127,14 +142,34 @@ def is_ordinary(path: Path) -> bool:
             lf += len(ends)
             cr += int(np.count_nonzero(found == ord("\r")))
             crlf += int(np.count_nonzero(found[ends[ends > 0] - 1] == ord("\r")))
-    return has_rows and cr == crlf and cr in (0, lf)
+    return has_rows and cr == crlf and cr in (0, lf) and quotes % 2 == 0
+
+
+def _has_bom(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(codecs.BOM_UTF8)) == codecs.BOM_UTF8
+
+
+def _are_paired(text: np.ndarray[Any, Any], quotes: np.ndarray[Any, Any], *, opens_first: bool) -> bool:
+    """Return whether each quote of these lines that opens a cell begins it, and each that closes one ends it.
+
+    A pair within a cell closes it and opens it again.
+    """
+    opening, closing = quotes[not opens_first :: 2], quotes[opens_first::2]
+    return bool(
+        BEFORE_A_QUOTE[text[opening[opening > 0] - 1]].all()
+        and AFTER_A_QUOTE[text[closing[closing < len(text) - 1] + 1]].all()
+    )
 
 
 def text_rows(path: Path, name: str, delimiter: str) -> Iterator[Row]:
-    """Yield the rows that are not blank, the header first; blank ones count in the numbers of the others."""
+    """Yield the rows that are not blank, the header first; blank ones count in the numbers of the others.
+
+    Blanks before a cell are left out: with them, a quote would not open it.
+    """
     line, header = 1, None
     with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file, delimiter=delimiter, strict=True)
+        reader = csv.reader(file, delimiter=delimiter, strict=True, skipinitialspace=True)
         try:
             for number, cells in enumerate(reader):
                 if is_filled(cells):

@@ -92,7 +92,7 @@ def _ingest(warehouse: Warehouse, location: str, dataset: Dataset) -> list[LoadR
     if not inbox.files:
         _note_missing(warehouse, dataset, location)
     for path in inbox.files:
-        with open_source(path, dataset) as source, warehouse.session(reads=source.csv.path) as session:
+        with open_source(path, dataset) as source, warehouse.session() as session:
             first = names.setdefault(source.checksum, source.name)
             if first != source.name:
                 raise IngestionError(f"{first} and {source.name} hold the same; keep one of the two.")

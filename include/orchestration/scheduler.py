@@ -28,6 +28,7 @@ PRELOADED = (
     "numpy",
     "openpyxl",
     "pandas",
+    "pyarrow.csv",
     "pydantic_settings",
     "scipy.optimize",
     "scipy.stats",

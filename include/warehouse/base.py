@@ -112,11 +112,8 @@ class Warehouse(ABC):
     """Where the tables live."""
 
     @abstractmethod
-    def session(self, reads: Path | None = None) -> AbstractContextManager[Session]:
-        """Open a connection late and close it at once: a DuckDB file has one writer process at a time.
-
-        `reads` is the one file that SQL itself may read: on DuckDB, `load_csv` needs it.
-        """
+    def session(self) -> AbstractContextManager[Session]:
+        """Open a connection late and close it at once: a DuckDB file has one writer process at a time."""
 
     @abstractmethod
     def reading(self) -> AbstractContextManager[Session]:

@@ -40,6 +40,7 @@ QUERY_TIMEOUT_SECONDS = 10  # somebody waits at a terminal
 LOCK_POLL_SECONDS = 0.01  # a try costs less than a millisecond, and a gap between two nodes of dbt is short
 TURN_SECONDS = 1  # where another does not give it back, it is tried without
 LARGE_ROWS = 5_000
+BLOCK_BYTES = 1 << 24  # of a CSV file at a time: with 1 MB a load takes a sixth longer
 LOG_LIMIT = "1MB"  # reading so much of it costs a session some milliseconds
 LOG_ENDINGS = (".wal", ".wal.checkpoint", ".wal.recovery")  # DuckDB's own names, beside the file's
 # In this order: the last one fixes the others. include/dbt/profiles.yml has the same.
@@ -50,8 +51,6 @@ CLOSED = {
     "enable_external_access": "false",
     "lock_configuration": "true",
 }
-# A load ends in a checkpoint anyway: before it, the row numbers would go into the log, 78 bytes a row.
-UNLOGGED = {"checkpoint_threshold": "16KB", "auto_checkpoint_skip_wal_threshold": "1"}
 
 
 def is_lock_conflict(error: BaseException) -> bool:
@@ -77,40 +76,22 @@ class DuckDBSession(Session):
 
     @override
     def load_csv(self, table: str, file: CsvFile, metadata: dict[str, Any]) -> int:
-        """DuckDB's own reader takes about as long as a bare `create table as`.
+        """Arrow reads the file: DuckDB's own reader takes as long, and does not number the rows."""
+        import pyarrow  # noqa: PLC0415 (it is slow to import, and the consumer needs none of it)
 
-        In parallel it refuses line breaks within quotes beyond some 8 MB.
-        """
-        is_numbered = ROW_NUMBER in file.select
-        types = ", ".join(f"'{name}': 'varchar'" for name in file.columns)
-        targets = ", ".join([*file.select, *metadata])
-        values = ", ".join([*file.select, *("?" for _ in metadata)])
-        reader = (
-            "read_csv(?, auto_detect = false, header = false, skip = 1, delim = ',', quote = '\"',"
-            f" escape = '\"', nullstr = '', encoding = 'utf-8', parallel = {not is_numbered},"
-            f" columns = {{{types}}})"
-        )
         try:
-            inserted = self.execute(
-                f"insert into {table} ({targets}) select {values} from {reader}",  # noqa: S608 (our names)
-                [*metadata.values(), str(file.path)],
+            rows = _numbered_rows(file)
+            self._connection.register("new_rows", rows)
+            targets = ", ".join([*rows.schema.names, *metadata])
+            values = ", ".join([*rows.schema.names, *("?" for _ in metadata)])
+            [(inserted,)] = self.execute(
+                f"insert into {table} ({targets}) select {values} from new_rows",  # noqa: S608 (our names)
+                list(metadata.values()),
             )
-        except (
-            duckdb.InvalidInputException,
-            duckdb.ConversionException,
-            duckdb.NotImplementedException,
-        ) as error:
+        except (duckdb.InvalidInputException, pyarrow.ArrowInvalid) as error:
             raise LoadError(_reason(error)) from error
-        if is_numbered:
-            return int(inserted[0][0])
-        # Numbering inside the insert (row_number) would force it on one thread: 1.5 instead of 1.25 times
-        # the time of a bare read. Rows lie in file order, so their row ids number them.
-        self.execute(
-            f"update {table} set _source_row = rowid + 1 -"  # noqa: S608 (our names)
-            f" (select min(rowid) from {table} where _load_id = ?) where _load_id = ?",
-            [metadata["_load_id"], metadata["_load_id"]],
-        )
-        return int(inserted[0][0])
+        self._connection.unregister("new_rows")  # not after an error, as in insert_rows()
+        return int(inserted)
 
     @override
     def insert_rows(
@@ -142,13 +123,41 @@ def _array(values: Sequence[Any]) -> "np.ndarray[Any, Any]":
     return np.array(values, np.int64 if set(map(type, values)) == {int} else object)
 
 
+def _numbered_rows(file: CsvFile) -> "pyarrow.RecordBatchReader":
+    """Return the file's wanted columns, read as they are asked for, with ROW_NUMBER as one of them.
+
+    The file must be well-formed: Arrow takes what stands between a closing quote and the next comma.
+    Raises ArrowInvalid, now or while it is read, at a row of more or fewer columns than the file has.
+    """
+    import pyarrow  # noqa: PLC0415
+    from pyarrow import csv  # noqa: PLC0415
+
+    types = dict.fromkeys(file.select, pyarrow.string()) | {ROW_NUMBER: pyarrow.int64()}
+    read = csv.open_csv(
+        file.path,
+        csv.ReadOptions(column_names=file.columns, skip_rows=1, block_size=BLOCK_BYTES),
+        csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False),
+        csv.ConvertOptions(
+            include_columns=file.select, column_types=types, null_values=[""], strings_can_be_null=True
+        ),
+    )
+    if ROW_NUMBER in file.select:
+        return read
+    schema = read.schema.append(pyarrow.field(ROW_NUMBER, types[ROW_NUMBER]))
+
+    def numbered() -> "Iterator[pyarrow.RecordBatch]":
+        number = 1
+        for batch in read:
+            numbers = pyarrow.array(np.arange(number, number + len(batch)))
+            yield pyarrow.RecordBatch.from_arrays([*batch.columns, numbers], schema=schema)
+            number += len(batch)
+
+    return pyarrow.RecordBatchReader.from_batches(schema, numbered())
+
+
 def _reason(error: Exception) -> str:
-    """Return DuckDB's error as one short line: where and what, without advice on its reader's options."""
-    text = re.split(r"\s+Possible (?:fixes|Solution):", str(error))[0]
-    if found := re.search(r"on Line: (\d+)\s+Original Line: (.*)\n(.+)", text, re.DOTALL):
-        number, line, complaint = found.groups()
-        start = " ".join(line[:60].split())
-        return f"line {number} ({start}): {' '.join(complaint.split()).rstrip('.')}."
+    """Return Arrow's error, with DuckDB's words around it or without, as one short line."""
+    text = str(error).split(" Detail: ")[0].rpartition("CSV parse error: ")[2]
     return " ".join(text.split())[:200]
 
 
@@ -171,14 +180,8 @@ def _with_holder(error: duckdb.IOException) -> duckdb.IOException:
     return duckdb.IOException(str(error).replace("held in PID 0", "held by a process of another container"))
 
 
-def _close_in(connection: duckdb.DuckDBPyConnection, reads: Path | None, files: Sequence[Path] = ()) -> None:
-    """Let SQL reach no other file, no host and no extension, and let no statement change that.
-
-    The exceptions are `reads`, a file, with the folder that it lies in, and `files`.
-    """
-    if reads:
-        connection.execute(f"set allowed_directories = [{_quoted(reads.parent)}]")
-        files = [*files, reads]  # where it is a link to another folder
+def _close_in(connection: duckdb.DuckDBPyConnection, files: Sequence[Path] = ()) -> None:
+    """Let SQL reach no file but these, no host and no extension, and let no statement change that."""
     if files:
         connection.execute(f"set allowed_paths = [{', '.join(map(_quoted, files))}]")
     for setting, value in CLOSED.items():
@@ -194,10 +197,10 @@ class DuckDBWarehouse(Warehouse):
 
     @contextmanager
     @override
-    def session(self, reads: Path | None = None) -> Iterator[DuckDBSession]:
+    def session(self) -> Iterator[DuckDBSession]:
         """Waits up to `lock_timeout_seconds` while another process has it; dbt leaves it between nodes."""
         ensure_file(self.path)
-        connection = self._opened(reads)
+        connection = self._opened()
         try:
             yield DuckDBSession(connection)
         finally:
@@ -213,7 +216,7 @@ class DuckDBWarehouse(Warehouse):
             )
         patient = DuckDBWarehouse(self.path, QUERY_TIMEOUT_SECONDS)
         try:
-            connection = patient._waiting_for_lock(patient._connect, None, read_only=True)
+            connection = patient._waiting_for_lock(patient._connect, read_only=True)
         except duckdb.Error as error:
             if not is_lock_conflict(error):
                 raise NotReachableError(f"{self.path} does not open: {_one_line(error)}") from error
@@ -244,17 +247,17 @@ class DuckDBWarehouse(Warehouse):
             reraise=True,
         )
 
-    def _opened(self, reads: Path | None) -> duckdb.DuckDBPyConnection:
+    def _opened(self) -> duckdb.DuckDBPyConnection:
         try:
-            return self._connect(reads)
+            return self._connect()
         except duckdb.IOException as error:
             if not is_lock_conflict(error):
                 raise
             log.info("Waiting for the file: %s", _one_line(error))
         with Turn(self.path).taken(TURN_SECONDS):
-            return self._waiting_for_lock(self._connect, reads)
+            return self._waiting_for_lock(self._connect)
 
-    def _connect(self, reads: Path | None, *, read_only: bool = False) -> duckdb.DuckDBPyConnection:
+    def _connect(self, *, read_only: bool = False) -> duckdb.DuckDBPyConnection:
         try:
             connection = duckdb.connect(str(self.path), read_only=read_only)
         except duckdb.IOException as error:
@@ -265,10 +268,7 @@ class DuckDBWarehouse(Warehouse):
         # It would go into the log, on stdout. In a notebook it is off, and touching it asks for ipywidgets.
         if connection.execute("select current_setting('enable_progress_bar')").fetchall() != [(False,)]:
             connection.execute("set enable_progress_bar = false")
-        if reads:
-            for setting, value in UNLOGGED.items():
-                connection.execute(f"set {setting} = '{value}'")
-        _close_in(connection, reads)
+        _close_in(connection)
         return connection
 
 
@@ -294,12 +294,8 @@ class StreamDuckDBWarehouse(DuckDBWarehouse):
 
     @contextmanager
     @override
-    def session(self, reads: Path | None = None) -> Iterator[DuckDBSession]:
+    def session(self) -> Iterator[DuckDBSession]:
         """Waits up to `lock_timeout_seconds` while another process holds the file."""
-        if reads:
-            with super().session(reads) as session:
-                yield session
-            return
         ensure_file(self.path)
         if self._engine is None:
             self._engine = self._new_engine()
@@ -341,5 +337,5 @@ class StreamDuckDBWarehouse(DuckDBWarehouse):
         engine.execute(f"set checkpoint_threshold = '{LOG_LIMIT}'")
         if self._is_backlog:
             engine.execute("set max_vacuum_tasks = 0")
-        _close_in(engine, None, [self.path.with_name(self.path.name + end) for end in ("", *LOG_ENDINGS)])
+        _close_in(engine, [self.path.with_name(self.path.name + end) for end in ("", *LOG_ENDINGS)])
         return engine

@@ -361,7 +361,7 @@ class SnowflakeWarehouse(Warehouse):
 
     @contextmanager
     @override
-    def session(self, reads: Path | None = None) -> Iterator[SnowflakeSession]:
+    def session(self) -> Iterator[SnowflakeSession]:
         """Closing rolls back what is open. Raises NotConfiguredError."""
         with closing(snowflake.connector.connect(**connect_arguments(self._role))) as connection:
             yield SnowflakeSession(connection)

@@ -190,25 +190,6 @@ def test_sql_reaches_nothing_outside_the_file(tmp_path: Path, sql: str, kind: ty
     assert {path.name for path in tmp_path.iterdir()} - before == {"here"}
 
 
-def test_a_session_reads_the_file_that_it_is_opened_for_and_no_other(tmp_path: Path) -> None:
-    """The file may be a link; other links of its folder lead nowhere."""
-    folder = tmp_path / "it's here"
-    folder.mkdir()
-    for name in ("mine.csv", "secret.csv"):
-        (tmp_path / name).write_text("a\n1\n", encoding="utf-8")
-    (folder / "mine").symlink_to(tmp_path / "mine.csv")
-    (folder / "link").symlink_to(tmp_path / "secret.csv")
-    read = "select a from read_csv(?, header = true, auto_detect = false, columns = {a: 'integer'})"
-    with DuckDBWarehouse(tmp_path / "w.duckdb").session(reads=folder / "mine") as session:
-        assert session.execute(read, [str(folder / "mine")]) == [(1,)]
-        with pytest.raises(duckdb.PermissionException):
-            session.execute(read, [str(tmp_path / "secret.csv")])
-        with pytest.raises(duckdb.PermissionException):
-            session.execute(read, [str(folder / "link")])
-        with pytest.raises(duckdb.PermissionException):
-            session.execute(read, [str(folder / ".." / "secret.csv")])
-
-
 def test_a_second_session_of_a_process_is_as_closed_as_the_first(tmp_path: Path) -> None:
     warehouse = DuckDBWarehouse(tmp_path / "w.duckdb")
     with warehouse.session() as first, warehouse.session() as second:
