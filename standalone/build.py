@@ -70,11 +70,16 @@ def _timed(name: str, stages: list[Stage]) -> Iterator[None]:
 
 
 def _ingest(warehouse: Warehouse, location: str, console: Console) -> None:
-    logging.getLogger(ingest.__module__).setLevel(logging.WARNING)  # it would say the same as the lines here
-    for dataset in DATASETS:
-        for file in ingest(warehouse, location, dataset):
-            state = "loaded" if file.loaded else "unchanged"
-            console.print(f"{file.rows:>12,} rows of {file.source_file} {state}", markup=False)
+    log = logging.getLogger(ingest.__module__)
+    level = log.level
+    log.setLevel(logging.WARNING)  # it would say the same as the lines here
+    try:
+        for dataset in DATASETS:
+            for file in ingest(warehouse, location, dataset):
+                state = "loaded" if file.loaded else "unchanged"
+                console.print(f"{file.rows:>12,} rows of {file.source_file} {state}", markup=False)
+    finally:
+        log.setLevel(level)
 
 
 def _left_out(warehouse: Warehouse, project: Path, console: Console) -> list[str]:
