@@ -24,7 +24,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import pandas as pd
 import typer
@@ -35,7 +35,9 @@ from rich.table import Column, Table
 from include.settings import get_settings, run_command
 from include.storage import on_this_machine, open_folder, replace_file
 from ml.features import CUSTOMER_ID, CustomerFeatures, parse_features
-from ml.segmentation import SegmentModel
+
+if TYPE_CHECKING:
+    from ml.segmentation import SegmentModel
 
 MODEL_FILE = "model.json"
 SEGMENTS_FILE = "segments.csv"
@@ -261,8 +263,10 @@ class Registry:
             raise RegistryError(f"{name} of version {version} was changed after the training.")
         return content
 
-    def model(self, version: str) -> SegmentModel:
+    def model(self, version: str) -> "SegmentModel":
         """Return a version's model; raises RegistryError, or SegmentationError for another format."""
+        from ml.segmentation import SegmentModel  # noqa: PLC0415 (scikit-learn: half of a command's time)
+
         return SegmentModel.from_json(self.read(version, MODEL_FILE).decode())
 
     def features(self, version: str) -> CustomerFeatures:

@@ -54,7 +54,7 @@ def run_demo(settings: Settings, console: Console) -> Summary:
     console.print(f"Files: {settings.source_location}\nAirflow: {stack.url}")
     with waiting(console, "Starting Airflow"):
         # Outside what stops it: a stack that `make up` runs is refused here.
-        stack.start(wait_for_rest=False)
+        stack.start(to_stay=False)
     with stopped_afterwards(stack) as stop_seconds:
         stack.wait_for_dag(BATCH_DAG, since=began)
         start = Stage("start the stack", (datetime.now(UTC) - began).total_seconds())
@@ -63,7 +63,7 @@ def run_demo(settings: Settings, console: Console) -> Summary:
         for dag_id in (*beside, INSIGHTS_DAG):
             stack.wait_for_dag(dag_id, since=began)
         batch = _run_dags(stack, [BATCH_DAG], {"source_location": settings.source_location}, console)
-        stack.wait_for_rest(began)
+        stack.wait_for_feeds()
         stages = [start, *batch, *_run_dags(stack, beside, {}, console)]
         if settings.feeds != "none":
             dead_letters = count_dead_letters(stack.env)

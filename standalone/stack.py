@@ -86,8 +86,11 @@ class Stack:
         """Return each port of this machine that the stack opens, with the setting that moves it."""
         return [(self.settings.airflow_port, "AIRFLOW_PORT"), *streaming_ports(self.settings, self.env)]
 
-    def start(self, timeout: float = 180, *, wait_for_rest: bool = True) -> None:
-        """Start everything and return when every component is healthy, or else as soon as a run can start.
+    def start(self, timeout: float = 180, *, to_stay: bool = True) -> None:
+        """Start everything and return when every component is healthy.
+
+        One that is not to stay has no triggerer, since nobody is asked, and is left as soon as a run can
+        start: call wait_for_feeds() before what reads them.
 
         Raises StackError if it runs already, the port is taken, a process ends early or timeout
         (seconds) passes; in the last two cases whatever was started has been stopped again.
@@ -107,10 +110,12 @@ class Stack:
             self.processes.start(CORE, env, PROJECT_ROOT, self._about())
             healthy = partial(self._is_healthy, started_at, REPORTED_CORE)
             self._wait(healthy, "Airflow is not healthy", timeout)
-            self.processes.add((*REST, *streaming), env, PROJECT_ROOT)
+            self.processes.add((*(REST if to_stay else ()), *streaming), env, PROJECT_ROOT)
             self.api().set_pool(POOL, POOL_SLOTS, "Tasks that write to the warehouse: DuckDB has one writer.")
-            if wait_for_rest:
-                self.wait_for_rest(started_at, timeout)
+            if to_stay:
+                healthy = partial(self._is_healthy, started_at, REPORTED_REST)
+                self._wait(healthy, "Airflow's triggerer is not healthy", timeout)
+                self.wait_for_feeds(timeout)
         except BaseException:
             self.stop()
             raise
@@ -119,10 +124,8 @@ class Stack:
         """Stop everything; returns whether anything was running."""
         return self.processes.stop()
 
-    def wait_for_rest(self, since: datetime, timeout: float = 180) -> None:
-        """Return once what started beside the first run is healthy since then. Raises as `start` does."""
-        healthy = partial(self._is_healthy, since, REPORTED_REST)
-        self._wait(healthy, "Airflow's triggerer is not healthy", timeout)
+    def wait_for_feeds(self, timeout: float = 180) -> None:
+        """Return once broker, producer and consumer work. Raises as `start` does."""
         self._wait(lambda: not unhealthy_workers(self.settings), "The Kafka workers are not healthy", timeout)
 
     def wait_for_dag(self, dag_id: str, since: datetime, timeout: float = 120) -> None:
