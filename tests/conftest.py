@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 from xdist.scheduler import LoadFileScheduling
 
+from include.garbage import collect_less
+
+collect_less()
 # Of one run of tests; the processes of pytest-xdist have it from the one that starts them.
 if "MARKETING_TESTS_DIR" not in os.environ:
     os.environ["MARKETING_TESTS_DIR"] = tempfile.mkdtemp(prefix="marketing-tests-")

@@ -154,8 +154,10 @@ def serve(port_file: Path, port: int = 0, *, until_stdin_closes: bool = False) -
     import uvicorn
     from fakesnow.transforms import stage
 
+    from include.garbage import collect_less
     from tests.doubles import access_control, fakesnow_shim
 
+    collect_less()
     fakesnow_shim.install()
     access_control.install()
     # uvicorn raises the signal again once it has shut down; the files of the stages must go first.

@@ -12,6 +12,8 @@ import subprocess
 import sys
 from collections.abc import Callable
 
+from include.garbage import OF_ONE_DBT, collect_less
+
 
 def dbt() -> Callable[[list[str]], bool]:
     """Return what runs dbt on the project in the current folder, which it parses once."""
@@ -40,6 +42,7 @@ def program(module: str, arguments: list[str]) -> bool:
 
 def main() -> None:
     """Run the lines."""
+    collect_less(OF_ONE_DBT)
     run_dbt: Callable[[list[str]], bool] | None = None
     for line in json.load(sys.stdin):
         sys.stdout.write(f"$ {line}\n")
