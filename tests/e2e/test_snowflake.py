@@ -34,7 +34,7 @@ from snowflake import connector
 from include.dbt_with_parent import DBT_WITH_PARENT
 from include.ingestion.datasets import DATASETS
 from include.ingestion.errors import IngestionError
-from include.ingestion.loader import LoadResult, ingest
+from include.ingestion.loader import LoadResult, create_tables, ingest
 from include.ingestion.origin import MARKER
 from include.ingestion.quality import check_raw_tables
 from include.settings import DBT_PROJECT_DIR, PROJECT_ROOT, Settings, get_settings
@@ -515,6 +515,8 @@ def test_a_bad_line_loads_nothing_and_is_named(
     for warehouse in (snowflake, plain_duckdb):
         with pytest.raises(IngestionError, match=r"customers3\.csv.*line 3"):
             ingest(warehouse, str(tmp_path), "customers")
+        with warehouse.session() as session:  # one that is refused as it is opened makes no table
+            create_tables(session, DATASETS["customers"])
         assert query(warehouse, loaded) == [(0,)]
 
 
