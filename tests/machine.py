@@ -1,14 +1,36 @@
-"""What tests ask of this machine: a free port, a folder for all of them, and what a stack has left behind."""
+"""What tests ask of this machine: ports, folders, a clean checkout, and what a stack has left behind."""
 
 import fcntl
 import os
+import shutil
 import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 
+from include.settings import PROJECT_ROOT
 from standalone.processes import MARKER
+from tests import kafka
+
+OUR_VARIABLES = (
+    "AIRFLOW",
+    "ARGS",
+    "DBT_",
+    "DUCKDB_PATH",
+    "FEEDS",
+    "KAFKA_",
+    "LOCAL_DIR",
+    "MAKE",  # what `make test` was given is not for the commands under test
+    "MFLAGS",
+    "PIPELINE_SCHEDULE",
+    "PYTHONPATH",
+    "SEGMENTS_SEED_FILE",
+    "SOURCE_LOCATION",
+    "WAREHOUSE",
+)
 
 
 def free_port() -> int:
@@ -16,6 +38,31 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def users_environment() -> dict[str, str]:
+    """Return this process's environment with none of our variables but ports that are free."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(OUR_VARIABLES)}
+    ports = ("AIRFLOW_PORT", "SIMULATOR_PORT", "PRODUCER_METRICS_PORT", "CONSUMER_METRICS_PORT")
+    return {
+        **inherited,
+        **{name: str(free_port()) for name in ports},
+        "KAFKA_PORT": str(kafka.free_port()),
+        "PYTHON": sys.executable,
+    }
+
+
+def cloned(folder: Path) -> Path:
+    """Make `folder` what `git clone` brings, with the packages of this checkout, and return it."""
+    tracked = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=PROJECT_ROOT, capture_output=True, check=True
+    ).stdout
+    for name in filter(None, tracked.decode().split("\0")):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(PROJECT_ROOT / name, folder / name)  # make compares times
+    (folder / ".local").mkdir()
+    (folder / ".local" / "venv").symlink_to(sys.prefix)
+    return folder
 
 
 def made_once(name: str, make: Callable[[Path], None]) -> Path:

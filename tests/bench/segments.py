@@ -35,7 +35,7 @@ print(reseed(), training.seconds)
 """
 
 # Five ways of shopping, as the model finds them in real customers; about five orders each.
-_SHOP = """
+SHOP = """
 create schema analytics;
 create schema staging;
 select setseed(0.5);
@@ -43,8 +43,6 @@ create table analytics.dim_customer as
 select n + 1 as customer_id, 'F' as gender, 'Chicago' as location, 12::bigint as customer_tenure_months,
     n % 10 as kind, random() as chance
 from range({customers}) as numbers(n);
-create table analytics.dim_products as
-select 'P' || n as product_sku, 'Category ' || n % 20 as category from range(1000) as numbers(n);
 create table analytics.fct_orders as
 select
     row_number() over () as transaction_id,
@@ -64,7 +62,7 @@ from (
 alter table analytics.fct_orders add column gross_sales_amount decimal(18, 2);
 update analytics.fct_orders set gross_sales_amount = net_sales_amount;
 create table analytics.fct_sales as
-select customer_id, order_date as transaction_date, 'P' || cast(999 * random() as bigint) as product_sku
+select customer_id, order_date as transaction_date, 'Category ' || cast(19 * random() as bigint) as category
 from analytics.fct_orders;
 """
 
@@ -110,7 +108,7 @@ def _retrained(folder: Path, customers: int) -> tuple[float, int]:
     folder.mkdir()
     settings = settings_in(folder)
     with duckdb.connect(str(settings.duckdb_path)) as connection:
-        connection.execute(_SHOP.format(customers=customers))
+        connection.execute(SHOP.format(customers=customers))
     env = {**airflow_environment(settings), "SEGMENTS_SEED_FILE": str(folder / "customer_segments.csv")}
     dbt = [str(VENV_BIN / "dbt"), "--log-path", str(folder), "run", "--target-path", str(folder / "target")]
     with peak_memory() as peak:

@@ -23,7 +23,8 @@ from ml.features import load_features
 from ml.gate import CHECKS
 from ml.registry import Registry, RegistryError, open_registry
 from ml.training import train
-from tests.dbt.dbt_project import Project, make_shop
+from tests.bench.segments import SHOP
+from tests.dbt.dbt_project import WAREHOUSE, Project, make_shop
 from tests.insights.questions import QUESTIONS
 
 MARTS = ("build", "--select", "tag:segment_marts", "--exclude-resource-type", "unit_test")
@@ -49,6 +50,17 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Project:
 def manifest(built: Project) -> Any:
     """The parsed project."""
     return built.dbt_as_typed("parse").raw.result
+
+
+def test_make_benchs_million_customers_have_what_the_features_need(
+    built: Project, manifest: Any, tmp_path: Path
+) -> None:
+    """Their shop is written down in SQL, and no model of ours made it."""
+    shop = replace(built, warehouse=tmp_path / WAREHOUSE, manifest=manifest)
+    with DuckDBWarehouse(shop.warehouse).session() as session:
+        session.execute(SHOP.format(customers=100))
+    assert shop.dbt("run", "--select", "int_customer_features").success
+    assert len(load_features(DuckDBWarehouse(shop.warehouse)).frame) == 100
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,9 @@
 """`make demo` as a user runs it: the same numbers each time, nothing left, failures in plain words."""
 
 import json
-import os
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,30 +12,12 @@ import pytest
 
 from include.ingestion.origin import MARKER
 from include.settings import PROJECT_ROOT
-from tests import kafka
-from tests.machine import free_port, left_behind
+from tests.machine import cloned, left_behind, users_environment
 
 pytestmark = pytest.mark.timeout(4000)
 
 Demo = Callable[..., subprocess.CompletedProcess[str]]
 
-OUR_VARIABLES = (
-    "AIRFLOW",
-    "ARGS",
-    "DBT_",
-    "DUCKDB_PATH",
-    "FEEDS",
-    "KAFKA_",
-    "LOCAL_DIR",
-    "MAKE",  # what `make test` was given is not for the commands under test
-    "MFLAGS",
-    "MAKE",
-    "PIPELINE_SCHEDULE",
-    "PYTHONPATH",
-    "SEGMENTS_SEED_FILE",
-    "SOURCE_LOCATION",
-    "WAREHOUSE",
-)
 MANUAL = ("README.md", "docs/getting-started.md", "docs/dbt-by-itself.md")
 # Commands of the manual that the test below does not run, and what does, or why nothing can.
 RUN_ELSEWHERE = {
@@ -56,17 +36,8 @@ RUN_ELSEWHERE = {
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What `git clone` brings, with the packages that `make test` has installed in its own clean checkout."""
-    folder = tmp_path_factory.mktemp("clone") / "marketing-insight-pipeline"
-    tracked = subprocess.run(
-        ["git", "ls-files", "-z"], cwd=PROJECT_ROOT, capture_output=True, check=True
-    ).stdout
-    for name in filter(None, tracked.decode().split("\0")):
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(PROJECT_ROOT / name, folder / name)  # make compares times
-    (folder / ".local").mkdir()
-    (folder / ".local" / "venv").symlink_to(sys.prefix)
-    return folder
+    """A clean checkout."""
+    return cloned(tmp_path_factory.mktemp("clone") / "marketing-insight-pipeline")
 
 
 @pytest.fixture(scope="module")
@@ -76,15 +47,7 @@ def local_dir(clone: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def environment() -> dict[str, str]:
-    """A user's environment: none of our variables but ports that are free."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(OUR_VARIABLES)}
-    ports = ("AIRFLOW_PORT", "SIMULATOR_PORT", "PRODUCER_METRICS_PORT", "CONSUMER_METRICS_PORT")
-    return {
-        **inherited,
-        **{name: str(free_port()) for name in ports},
-        "KAFKA_PORT": str(kafka.free_port()),
-        "PYTHON": sys.executable,
-    }
+    return users_environment()
 
 
 @pytest.fixture(scope="module")
