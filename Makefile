@@ -273,7 +273,7 @@ release-check:  ## Check TAG against the version, the changelog and CI of the co
 release: release-check  ## Make the GitHub release of TAG, with notes from the changelog (needs gh) TAG=v1.2.3
 	@$(NOTES) | gh release create "$(TAG)" --verify-tag --title "$(TAG)" --notes-file -
 
-bench: setup kafka  ## Measure speed beside its limits, 15 minutes; figures in .local/bench.json [ARGS=names]
+bench: setup kafka  ## Measure speed beside its limits, 10 minutes; figures in .local/bench.json [ARGS=names]
 	@$(BIN)/python -m tests.bench $(ARGS)
 
 # The newest artefact of a commit on main: not of a fork's branch of that name.

@@ -1,6 +1,6 @@
 """`make bench`: what the product costs, as ratios of one run on one machine, each beside its limit and goal.
 
-All of BENCHES take some fifteen minutes on two cores; those of LONGER run by name. The figures end in
+All of BENCHES take some ten minutes on two cores; those of LONGER run by name. The figures end in
 .local/bench.json.
 """
 

@@ -16,6 +16,7 @@ from typing import Any
 from unittest import mock
 
 from dbt.cli.main import dbtRunner, dbtRunnerResult
+from dbt_common.behavior_flags import BehaviorFlagRendered
 
 from include.dbt_with_parent import DBT_WITH_PARENT, close_duckdb
 from include.ingestion.datasets import DATASETS
@@ -119,8 +120,10 @@ class Project:
 def invoke(runner: dbtRunner, arguments: list[str]) -> Outcome:
     """Run one command."""
     gc.disable()  # collections take a seventh of dbt's time, and find what the next one after it finds, too
+    # dbt would look through all modules of the test run for the name of the one that has a behaviour flag.
+    flags = mock.patch.object(BehaviorFlagRendered, "_default_source", staticmethod(lambda: "dbt.adapters"))
     try:
-        with contextlib.redirect_stdout(io.StringIO()) as output:
+        with flags, contextlib.redirect_stdout(io.StringIO()) as output:
             result = runner.invoke(arguments)
     finally:
         gc.enable()
