@@ -123,7 +123,9 @@ def is_ordinary(path: Path) -> bool:
     lf = cr = crlf = quotes = 0
     with path.open("rb") as file:
         has_rows = file.readline(CHUNK_BYTES).count(b'"') % 2 == 0 and bool(file.read(1))
-        file.seek(len(codecs.BOM_UTF8) if _has_bom(path) else 0)
+        file.seek(0)
+        if file.read(len(codecs.BOM_UTF8)) != codecs.BOM_UTF8:
+            file.seek(0)
         line_ended = True
         while chunk := file.read(CHUNK_BYTES) + file.readline(CHUNK_BYTES):
             if not line_ended:
@@ -143,11 +145,6 @@ def is_ordinary(path: Path) -> bool:
             cr += int(np.count_nonzero(found == ord("\r")))
             crlf += int(np.count_nonzero(found[ends[ends > 0] - 1] == ord("\r")))
     return has_rows and cr == crlf and cr in (0, lf) and quotes % 2 == 0
-
-
-def _has_bom(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(len(codecs.BOM_UTF8)) == codecs.BOM_UTF8
 
 
 def _are_paired(text: np.ndarray[Any, Any], quotes: np.ndarray[Any, Any], *, opens_first: bool) -> bool:

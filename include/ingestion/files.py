@@ -1,8 +1,8 @@
 """From whatever the shop delivers (CSV, gzip, XLSX, XLSX named .csv) to a plain UTF-8 CSV file.
 
-An ordinary CSV file goes to the warehouse as it is. Everything else (a workbook, other
-delimiters, blank rows, unusual line ends, and what that reader refuses) is read row by row and rewritten,
-with the number of each row in its file.
+An ordinary CSV file goes to the warehouse as it is. Everything else (a workbook, other delimiters, blank
+rows, unusual line ends, a quote in the wrong place, and what the warehouse's reader refuses) is read row by
+row and rewritten, with the number of each row in its file.
 """
 
 import csv

@@ -40,8 +40,9 @@ class Finding:
 class CsvFile:
     """A plain UTF-8, comma-separated file on this machine with one header line.
 
-    `columns` names every column in file order; `select` those that go into the table. Where ROW_NUMBER is
-    one of them, it gives the number of each row, and text may hold line breaks in a file of any size.
+    Its quotes are well-formed: each opens a cell, closes it, or is one of a pair within it. `columns` names
+    every column in file order; `select` those that go into the table. Where ROW_NUMBER is one of them, it
+    gives the number of each row.
     """
 
     path: Path

@@ -1,6 +1,7 @@
 """`make build` as an analytics engineer uses it: files in, tested tables out, or the reason why not."""
 
 import io
+import logging
 import os
 import re
 import shutil
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from include.ingestion.loader import ingest
 from include.settings import DBT_PROJECT_DIR, PROJECT_ROOT, Settings
 from include.warehouse.duckdb import DuckDBWarehouse
 from standalone.build import BuildError, run_build
@@ -265,6 +267,7 @@ def test_the_seed_in_use_gives_the_segments_unless_it_is_another_shops(
     ]
     write(project.directory / "seeds" / "customer_segments.csv", seed)
     (segment,) = run_build(settings, Console(quiet=True), project.directory).segments
+    assert logging.getLogger(ingest.__module__).level == logging.NOTSET, "others in this process log on"
     assert (segment.name, segment.customers) == ("Loyal Customers", CUSTOMERS)
 
     write(project.directory / "seeds" / "customer_segments.csv", [*seed, seed[0] | {"customer_id": "1"}])
