@@ -8,10 +8,16 @@ import ctypes
 import os
 import signal
 import sys
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dbt.contracts.graph.manifest import ManifestStateCheck
 
 DBT_WITH_PARENT = Path(__file__).resolve()
 RUNS_NODES = {"build", "run", "seed", "test"}
+PARSED_VARS = ("dry_run",)
 PR_SET_PDEATHSIG = 1  # of Linux's <sys/prctl.h>; other systems have no such thing
 
 
@@ -43,6 +49,31 @@ def write_the_manifest_once() -> None:
     dbt.parser.manifest.write_manifest = lambda *_, **__: None  # those who write it last have it by name
 
 
+@cache
+def start_from_any_parse() -> None:
+    """Let dbt start from a parse that was made for another file, account or run: parsing takes five seconds.
+
+    dbt parses the whole project again for any other connection or var. Of a connection our nodes have only
+    the names of database and schema, and of the vars only those of PARSED_VARS, all false by default, decide
+    what a node is.
+    """
+    from dbt.contracts.files import FileHash  # noqa: PLC0415 (dbt is imported last)
+    from dbt.parser.manifest import ManifestLoader  # noqa: PLC0415
+    from dbt.version import __version__  # noqa: PLC0415
+
+    def state_of_parse(loader: ManifestLoader) -> "ManifestStateCheck":
+        project = loader.root_project
+        state = dbts_own(loader)
+        switched_on = [name for name in PARSED_VARS if str(project.cli_vars.get(name)).lower() == "true"]
+        to = project.credentials
+        state.vars_hash = FileHash.from_contents(f"{switched_on} {__version__}")
+        state.profile_hash = FileHash.from_contents(f"{to.type} {to.database} {to.schema}")
+        return state
+
+    dbts_own = ManifestLoader.build_manifest_state_check
+    ManifestLoader.build_manifest_state_check = state_of_parse
+
+
 if __name__ == "__main__":
     if sys.platform == "linux":
         end_with_parent()
@@ -55,6 +86,7 @@ if __name__ == "__main__":
     collect_less(OF_ONE_DBT)
     from dbt.cli.main import cli
 
+    start_from_any_parse()
     if RUNS_NODES & set(sys.argv):
         write_the_manifest_once()
     try:

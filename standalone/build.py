@@ -22,6 +22,7 @@ from dbt_common.events.base_types import EventMsg
 from rich.console import Console
 
 from include.dbt_failures import FAILED, failures, said_by_dbt
+from include.dbt_with_parent import start_from_any_parse
 from include.ingestion.datasets import DATASETS
 from include.ingestion.errors import IngestionError
 from include.ingestion.loader import ingest
@@ -115,6 +116,7 @@ def build_nodes(settings: Settings, project: Path, selection: list[str], console
         *options_of_the_parse("duckdb"),
     ]
     command += ["--exclude-resource-type", "unit_test", *selection]
+    start_from_any_parse()
     with progress(console, "nodes") as show:
         result = dbtRunner(callbacks=[_shown_by(show)]).invoke(command)
     DuckDBConnectionManager.close_all_connections()  # an error may leave one, and its lock on the file

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from rich.console import Console
 
+from include.dbt_with_parent import DBT_WITH_PARENT
 from include.orchestration.dbt_manifest import options_of_the_parse
 from include.settings import DBT_PROJECT_DIR, Settings
 from include.warehouse.duckdb import DuckDBWarehouse
@@ -162,8 +163,9 @@ def ensure_live_views(settings: Settings, console: Console) -> None:
     if found == len(LIVE_VIEWS):
         return
     own = settings.local_dir / "build"  # Airflow reads the project's own target folder
-    argv = [str(VENV_BIN / "dbt"), "--quiet", "--log-path", str(own), "run", *options_of_the_parse("duckdb")]
-    argv += ["--target-path", str(own / "target"), "--select", *(f"+{view}" for view in LIVE_VIEWS)]
+    argv = [str(VENV_BIN / "python"), str(DBT_WITH_PARENT), "--quiet", "--log-path", str(own), "run"]
+    argv += [*options_of_the_parse("duckdb"), "--target-path", str(own / "target")]
+    argv += ["--select", *(f"+{view}" for view in LIVE_VIEWS)]
     with waiting(console, "Making the live views"):
         done = subprocess.run(  # noqa: S603
             argv,

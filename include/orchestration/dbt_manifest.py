@@ -1,17 +1,17 @@
 """Parses the dbt project for Airflow: `python -m include.orchestration.dbt_manifest`, as make and images do.
 
 Cosmos gets a manifest of its own: each task of each DAG reads it anew, and nine tenths of dbt's are SQL,
-macros, columns and docs. dbt gets its partial parse: a run with the same vars and profile starts from it,
-where any other parses the whole project again, for longer than most groups build.
+macros, columns and docs. dbt gets its partial parse, from which every run starts, as `dbt_with_parent` has
+it: another parse of the whole project takes longer than most groups build.
 """
 
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+from include.dbt_with_parent import DBT_WITH_PARENT
 from include.settings import DBT_PROJECT_DIR, get_settings
 
 PROFILE = "marketing_insights"
@@ -82,9 +82,9 @@ def options_of_the_parse(warehouse: str) -> list[str]:
 
 def parse(project: Path = DBT_PROJECT_DIR) -> int:
     """Run `dbt parse` and write both; return dbt's exit code, its complaints on stdout and stderr."""
-    dbt = shutil.which("dbt", path=str(Path(sys.executable).parent)) or "dbt"
+    dbt = [sys.executable, str(DBT_WITH_PARENT), "--quiet", "parse"]
     options = options_of_the_parse(get_settings().warehouse)
-    code = subprocess.run([dbt, "--quiet", "parse", *options], cwd=project, check=False).returncode  # noqa: S603
+    code = subprocess.run([*dbt, *options], cwd=project, check=False).returncode  # noqa: S603
     if code == 0:
         write_cosmos_manifest(project)
     return code

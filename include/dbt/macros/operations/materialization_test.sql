@@ -1,10 +1,13 @@
 {# In place of dbt's own: a data test counts its failing rows first, and only where there are some are they stored. dbt
-   writes and drops a table for each test in every run, which takes as long as the test. Rows of an earlier run go. #}
+   writes and drops a table for each test in every run, which takes as long as the test. Rows of an earlier run go.
+   Counting needs no transaction, and no second file of the query beside the compiled one. #}
 {% materialization test, default %}
     {%- set failing_rows = get_limit_subquery_sql(sql, config.get('limit')) -%}
-    {% call statement('main', fetch_result=True) -%}
-        {{ get_test_sql(failing_rows, config.get('fail_calc'), config.get('warn_if'), config.get('error_if'), limit=none) }}
-    {%- endcall %}
+    {%- set counted = get_test_sql(
+        failing_rows, config.get('fail_calc'), config.get('warn_if'), config.get('error_if'), limit=none
+    ) -%}
+    {%- set response, table = adapter.execute(counted, fetch=true) -%}
+    {%- do store_result('main', response=response, agate_table=table) -%}
     {%- set relations = [] -%}
     {%- if should_store_failures() -%}
         {%- set stored = adapter.get_relation(database=database, schema=schema, identifier=model['alias']) -%}

@@ -1,4 +1,5 @@
 -- Each known customer with an order is in one decile and at one place, and has one first month.
+-- depends_on: {{ ref('fct_new_vs_returning') }}
 with
 
 expected as (
