@@ -195,6 +195,10 @@ def run_dbt(*arguments: str, **variables: str) -> str:
     return done.stdout
 
 
+def parsed_for_duckdb() -> str:
+    return str(Path(os.environ["DBT_PROJECT_DIR"], "target", "partial_parse.msgpack"))
+
+
 def load(warehouse: Warehouse, folder: Path) -> list[LoadResult]:
     return [result for name in DATASETS for result in ingest(warehouse, str(folder), name)]
 
@@ -216,7 +220,7 @@ def first_build(snowflake: SnowflakeWarehouse, shop: Path) -> str:
 def duckdb(tmp_path_factory: pytest.TempPathFactory, shop: Path, first_build: str) -> DuckDBWarehouse:
     """Return a DuckDB warehouse built from the same files."""
     folder = tmp_path_factory.mktemp("duckdb")
-    warehouse = DuckDBWarehouse(folder / "shop.duckdb")
+    warehouse = DuckDBWarehouse(folder / "marketing_insights.duckdb")
     load(warehouse, shop)
     run_dbt(
         "build",
@@ -227,6 +231,7 @@ def duckdb(tmp_path_factory: pytest.TempPathFactory, shop: Path, first_build: st
         DUCKDB_PATH=str(warehouse.path),
         DBT_TARGET_PATH=str(folder / "target"),
         DBT_LOG_PATH=str(folder / "logs"),
+        DBT_PARTIAL_PARSE_FILE_PATH=parsed_for_duckdb(),
     )
     return warehouse
 
@@ -263,7 +268,7 @@ def test_marts_are_those_of_duckdb(
 def second_build(
     snowflake: SnowflakeWarehouse, shop: Path, duckdb: DuckDBWarehouse, dags: DagBag, key: rsa.RSAPrivateKey
 ) -> list[LoadResult]:
-    """Move customer 12347, lose a day of sales, stream two prices, and load and build again, as Airflow does.
+    """Move customer 12347, lose a day of sales, stream two prices, and load and build again, as two DAGs do.
 
     Return what was loaded.
     """
@@ -282,7 +287,8 @@ def second_build(
         results = load(get_warehouse(), shop)
         with producer.profile_config.ensure_profile() as (profile, secrets):
             flags = ("--profiles-dir", str(profile.parent), "--target", producer.profile_config.target_name)
-            run_dbt("build", "--exclude-resource-type", "unit_test", *flags, **secrets)
+            of_other_dags = ("--exclude", "tag:segments", "tag:insights")
+            run_dbt("build", *of_other_dags, "--exclude-resource-type", "unit_test", *flags, **secrets)
     return results
 
 
@@ -397,6 +403,7 @@ def test_segments_are_trained_seeded_and_marted_as_on_duckdb(  # noqa: PLR0917 (
     run_dbt(*marts)
     reseed(registry, Settings(warehouse="duckdb", duckdb_path=duckdb.path))
     own = {"DBT_TARGET_PATH": str(tmp_path / "target"), "DBT_LOG_PATH": str(tmp_path / "logs")}
+    own["DBT_PARTIAL_PARSE_FILE_PATH"] = parsed_for_duckdb()
     run_dbt(*marts, WAREHOUSE="duckdb", DUCKDB_PATH=str(duckdb.path), **own)
 
     assert load_features(snowflake).fingerprint() == load_features(duckdb).fingerprint()

@@ -19,7 +19,7 @@ from include.settings import DBT_PROJECT_DIR, PROJECT_ROOT, Settings
 from include.warehouse.duckdb import DuckDBWarehouse
 from standalone.build import BuildError, run_build
 from standalone.sample_data.generator import generate
-from tests.dbt.dbt_project import OUR_VARIABLES, Rows, keep_some, make_project, write
+from tests.dbt.dbt_project import OUR_VARIABLES, WAREHOUSE, Rows, keep_some, make_project, write
 from tests.dbt.money import expected_lines, read
 from tests.warehouse.locks import locked
 
@@ -41,7 +41,7 @@ def environment(folder: Path) -> dict[str, str]:
     others = {
         name: value for name, value in os.environ.items() if not name.startswith((*OUR_VARIABLES, "AIRFLOW"))
     }
-    own = {"LOCAL_DIR": str(folder / "local"), "DUCKDB_PATH": str(folder / "shop.duckdb")}
+    own = {"LOCAL_DIR": str(folder / "local"), "DUCKDB_PATH": str(folder / WAREHOUSE)}
     return {**others, **own, "PYTHONPATH": str(PROJECT_ROOT)}
 
 
@@ -146,7 +146,7 @@ def test_a_second_build_waits_for_the_file_loads_nothing_and_gives_the_same_figu
     built: str, folder: Path, environment: dict[str, str]
 ) -> None:
     """As beside `make up`, whose consumer holds the file now and then."""
-    with locked(folder / "shop.duckdb"):
+    with locked(folder / WAREHOUSE):
         again = start(environment, folder, "my shop")
         assert again.stdout is not None
         waited = next((line for line in again.stdout if "Could not set lock on file" in line), "it ended")
@@ -162,7 +162,7 @@ def test_a_second_build_waits_for_the_file_loads_nothing_and_gives_the_same_figu
 def test_too_many_bad_rows_stop_it_with_the_test_and_its_sentence(
     built: str, build: Build, folder: Path
 ) -> None:
-    before = query(folder / "shop.duckdb", "select count(*), sum(total_amount) from analytics.fct_sales")
+    before = query(folder / WAREHOUSE, "select count(*), sum(total_amount) from analytics.fct_sales")
     shutil.copytree(folder / "my shop", folder / "bad rows")
     lines = read(folder / "my shop" / "Online_Sales.csv")
     write(folder / "bad rows" / "Online_Sales.csv", [line | {"Quantity": "-3"} for line in lines])
@@ -177,14 +177,14 @@ def test_too_many_bad_rows_stop_it_with_the_test_and_its_sentence(
     assert re.search(r"\d+ nodes that depend on it were not built", output)
     assert (folder / "local" / "build" / "dbt.log").is_file()
     assert "Traceback" not in output
-    after = query(folder / "shop.duckdb", "select count(*), sum(total_amount) from analytics.fct_sales")
+    after = query(folder / WAREHOUSE, "select count(*), sum(total_amount) from analytics.fct_sales")
     assert after == before
 
 
 @pytest.fixture
 def project(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A dbt project of one table, on a warehouse of its own."""
-    only(monkeypatch, LOCAL_DIR=str(tmp_path / "local"), DUCKDB_PATH=str(tmp_path / "shop.duckdb"))
+    only(monkeypatch, LOCAL_DIR=str(tmp_path / "local"), DUCKDB_PATH=str(tmp_path / WAREHOUSE))
     project = tmp_path / "project"
     (project / "models").mkdir(parents=True)
     (project / "tests").mkdir()
@@ -252,7 +252,7 @@ def test_a_folder_that_is_not_there_is_named(build: Build, folder: Path) -> None
 def test_the_seed_in_use_gives_the_segments_unless_it_is_another_shops(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    only(monkeypatch, LOCAL_DIR=str(tmp_path / "local"), DUCKDB_PATH=str(tmp_path / "shop.duckdb"))
+    only(monkeypatch, LOCAL_DIR=str(tmp_path / "local"), DUCKDB_PATH=str(tmp_path / WAREHOUSE))
     project = make_project(tmp_path / "tree")
     settings = Settings(source_location=str(folder / "my shop"))
     customers = read(folder / "my shop" / "CustomersData.csv")
