@@ -72,6 +72,11 @@ class Settings(EnvironmentSettings):
         description="DuckDB file; default: warehouse/marketing_insights.duckdb in LOCAL_DIR.",
         validate_default=True,
     )
+    duckdb_build_memory: str = Field(
+        "80%",
+        pattern=r"\d+(\.\d+)? ?([KMGT]i?B|%)",
+        description="Memory that DuckDB may take while dbt builds, as 3500MB; what needs more goes to disk.",
+    )
     source_location: str = Field(
         "",
         description="Folder or object-store URI (s3://conn_id@bucket/path) that holds the shop's files.",

@@ -176,7 +176,7 @@ def make_project(tree: Path) -> Project:
     project = _copy(tree)
     target = project.directory / "target"
     target.mkdir()
-    shutil.copy(_parsed(), target)
+    shutil.copy(parsed(), target)
     return project
 
 
@@ -190,7 +190,7 @@ def _copy(tree: Path) -> Project:
     return Project(tree, tree / "data", tree / ".local" / "warehouse" / WAREHOUSE)
 
 
-def _parsed() -> Path:
+def parsed() -> Path:
     """Return what dbt keeps of a parse, which takes five seconds of a processor: once for all tests."""
 
     def parse(folder: Path) -> None:

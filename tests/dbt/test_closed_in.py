@@ -10,13 +10,13 @@ import pytest
 from dbt.cli.main import dbtRunner
 
 from include.settings import DBT_PROJECT_DIR
-from tests.dbt.dbt_project import environment, invoke
+from tests.dbt.dbt_project import environment, invoke, parsed
 
 
 @pytest.fixture(scope="module")
 def manifest(tmp_path_factory: pytest.TempPathFactory) -> Any:
     target = str(tmp_path_factory.mktemp("target"))
-    with environment(), contextlib.chdir(DBT_PROJECT_DIR):
+    with environment(DBT_PARTIAL_PARSE_FILE_PATH=str(parsed())), contextlib.chdir(DBT_PROJECT_DIR):
         return dbtRunner().invoke(["--quiet", "parse", "--target-path", target, "--log-path", target]).result
 
 
@@ -27,6 +27,7 @@ def folder(tmp_path: Path) -> Iterator[Path]:
         "DBT_TARGET_PATH": str(tmp_path / "here" / "target"),
         "DBT_LOG_PATH": str(tmp_path / "here" / "logs"),
         "SECRET_OF_THE_TEST": "hunter2",
+        "DUCKDB_BUILD_MEMORY": "1GiB",
     }
     (tmp_path / "here").mkdir()
     with environment(**variables), contextlib.chdir(DBT_PROJECT_DIR):
@@ -56,8 +57,9 @@ def test_a_query_reaches_nothing_outside_the_warehouse(folder: Path, manifest: A
     assert [path.name for path in folder.iterdir()] == ["here"]
 
 
-def test_a_query_still_uses_the_warehouse_in_utc(folder: Path, manifest: Any) -> None:
-    query = "select case when current_setting('TimeZone') <> 'UTC' then error('not in UTC') end"
+def test_a_query_still_uses_the_warehouse_in_utc_and_the_memory_it_may(folder: Path, manifest: Any) -> None:
+    settings = "(current_setting('TimeZone'), current_setting('memory_limit'))"
+    query = f"select case when {settings} <> ('UTC', '1.0 GiB') then error('other settings') end"
     outcome = invoke(
         dbtRunner(manifest=manifest), ["run-operation", "query", "--args", json.dumps({"sql": query})]
     )

@@ -403,6 +403,7 @@ def test_a_day_with_less_than_half_of_its_lines_is_told(copy: Project) -> None:
         f" where days.date_day < '{newest}'"
     )
     copy.query(f"delete from staging.base_online_sales where transaction_date = '{newest}'")
+    assert copy.dbt("run", "--select", "int_sales_priced").success
 
     outcome = copy.dbt(*volume)
 

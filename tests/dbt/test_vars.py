@@ -11,7 +11,7 @@ import yaml
 from dbt.cli.main import dbtRunner, dbtRunnerResult
 
 from include.settings import DBT_PROJECT_DIR
-from tests.dbt.dbt_project import environment, invoke
+from tests.dbt.dbt_project import environment, invoke, parsed
 
 PROJECT = yaml.safe_load((DBT_PROJECT_DIR / "dbt_project.yml").read_text(encoding="utf-8"))
 PAYLOADS = [
@@ -29,6 +29,7 @@ def folder(tmp_path: Path) -> Any:
         "DUCKDB_PATH": str(tmp_path / "shop.duckdb"),
         "DBT_TARGET_PATH": str(tmp_path / "target"),
         "DBT_LOG_PATH": str(tmp_path / "logs"),
+        "DBT_PARTIAL_PARSE_FILE_PATH": str(parsed()),
     }
     with environment(**variables), contextlib.chdir(DBT_PROJECT_DIR):
         yield tmp_path
@@ -37,7 +38,7 @@ def folder(tmp_path: Path) -> Any:
 @pytest.fixture(scope="module")
 def manifest(tmp_path_factory: pytest.TempPathFactory) -> Any:
     target = str(tmp_path_factory.mktemp("target"))
-    with environment(), contextlib.chdir(DBT_PROJECT_DIR):
+    with environment(DBT_PARTIAL_PARSE_FILE_PATH=str(parsed())), contextlib.chdir(DBT_PROJECT_DIR):
         return dbtRunner().invoke(["--quiet", "parse", "--target-path", target, "--log-path", target]).result
 
 
@@ -76,7 +77,8 @@ def test_every_command_refuses_before_it_does_anything(folder: Path, command: li
     assert not (folder / "shop.duckdb").exists()
 
 
-def test_a_var_that_nobody_knows_is_refused(folder: Path) -> None:
+def test_a_var_that_nobody_knows_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DBT_PARTIAL_PARSE_FILE_PATH")  # else nothing is left to parse
     outcome = invoke(dbtRunner(), ["parse", "--vars", "{start_dat: 2019-01-01}"])
     assert "There is no var start_dat" in refusal(outcome.raw, outcome.output)
 
