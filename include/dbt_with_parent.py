@@ -51,7 +51,7 @@ def write_the_manifest_once() -> None:
 
 @cache
 def start_from_any_parse() -> None:
-    """Let dbt start from a parse that was made for another file, account or run: parsing takes five seconds.
+    """Let dbt start from a parse that was made for another file, account or run: parsing takes three seconds.
 
     dbt parses the whole project again for any other connection or var. Of a connection our nodes have only
     the names of database and schema, and of the vars only those of PARSED_VARS, all false by default, decide

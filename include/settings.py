@@ -1,5 +1,6 @@
 """Every setting of the product, read from the environment once, with its default and its meaning."""
 
+import re
 import sys
 from collections.abc import Callable
 from functools import lru_cache
@@ -74,7 +75,6 @@ class Settings(EnvironmentSettings):
     )
     duckdb_build_memory: str = Field(
         "80%",
-        pattern=r"\d+(\.\d+)? ?([KMGT]i?B|%)",
         description="Memory that DuckDB may take while dbt builds, as 3500MB; what needs more goes to disk.",
     )
     source_location: str = Field(
@@ -232,6 +232,13 @@ class Settings(EnvironmentSettings):
     @classmethod
     def _from_project_root(cls, value: Path) -> Path:
         return PROJECT_ROOT / value.expanduser()
+
+    @field_validator("duckdb_build_memory")
+    @classmethod
+    def _amount_of_memory(cls, value: str) -> str:
+        if not re.fullmatch(r"[1-9]\d*(\.\d+)? ?([KMGT]i?B|%)", value):
+            raise ValueError("it should be an amount of memory, such as 3500MB or 50%")
+        return value
 
     @field_validator("duckdb_path")
     @classmethod

@@ -29,8 +29,8 @@ os.environ["SEGMENTS_SEED_FILE"] = str(Path(os.environ["AIRFLOW_HOME"], "custome
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 REAL_DATA = PROJECT_ROOT.parent / "shared" / "data" / "ecommerce"
 
-# A file runs on one worker, so the longest come first. Beside the stack run those that mostly wait: for a
-# broker, a feed.
+# A file runs on one worker, so the longest come first; beside the stack run those that mostly wait, for a
+# broker or a feed.
 LONGEST_FIRST = (
     "tests/e2e/test_airflow.py",
     "tests/e2e/test_demo.py",

@@ -1,22 +1,21 @@
 """A dbt that a task started ends with the task, even a killed one, and parses no more than it must."""
 
-import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import psutil
 import yaml
-from dbt.cli.main import dbtRunner
 
 from include.dbt_with_parent import DBT_WITH_PARENT, PARSED_VARS
-from include.settings import DBT_PROJECT_DIR, PROJECT_ROOT
-from tests.dbt.dbt_project import WAREHOUSE, Project, environment, invoke, make_project
+from include.settings import DBT_PROJECT_DIR
+from tests.dbt.dbt_project import WAREHOUSE, Project, make_project, run_dbt
 from tests.warehouse.locks import locked
 
 # As Cosmos runs dbt in an Airflow task, in a session of its own.
@@ -66,19 +65,10 @@ OF_THE_PARSE = {"created_at", "root_path", "refs"}  # depends_on has the refs, e
 PARSES_ALL = "Unable to do partial parsing"
 
 
-def listed(project: Project, folder: Path, variables: dict[str, Any]) -> str:
-    """Return dbt's log of a command on the project, with a warehouse elsewhere."""
-    command = [sys.executable, str(DBT_WITH_PARENT), "--log-path", str(folder), "ls", "--select", "fct_sales"]
-    done = subprocess.run(
-        [*command, "--vars", json.dumps(variables)],
-        cwd=project.directory,
-        env={**os.environ, "DUCKDB_PATH": str(folder / WAREHOUSE), "PYTHONPATH": str(PROJECT_ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return (folder / "dbt.log").read_text(encoding="utf-8")
+def listed(project: Project, warehouse: Path, variables: dict[str, str]) -> str:
+    """Return what dbt says when it lists a model, with a warehouse elsewhere."""
+    command = ("ls", "--select", "fct_sales", "--vars", json.dumps(variables))
+    return run_dbt(project, *command, DUCKDB_PATH=str(warehouse / WAREHOUSE))
 
 
 def test_a_run_of_other_days_in_another_file_starts_from_the_parse_that_is_there(tmp_path: Path) -> None:
@@ -105,8 +95,7 @@ def test_no_other_var_and_no_place_of_the_file_decides_what_a_node_is(tmp_path: 
 
 def parse(project: Project, warehouse: Path, variables: dict[str, str]) -> dict[str, Any]:
     """Return what dbt reads of the project, without when and where it did so."""
-    with environment(DUCKDB_PATH=str(warehouse)), contextlib.chdir(project.directory):
-        manifest = invoke(dbtRunner(), ["parse", "--vars", json.dumps(variables)]).raw.result.to_dict()
+    manifest = replace(project, warehouse=warehouse).dbt("parse", **variables).raw.result.to_dict()
     kinds = ("nodes", "sources", "macros", "exposures", "metrics", "semantic_models", "unit_tests")
     nodes = {name: node for kind in kinds for name, node in manifest[kind].items()}
     return {name: {key: node[key] for key in node if key not in OF_THE_PARSE} for name, node in nodes.items()}

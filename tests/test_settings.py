@@ -19,6 +19,13 @@ PROGRAMS = (("standalone", "manifest"), ("include.retention",), ("ml.registry", 
         (Settings, "AIRFLOW_PORT", "eighty", "AIRFLOW_PORT cannot be used: it should be a valid integer"),
         (Settings, "AIRFLOW_PORT", "99999", "AIRFLOW_PORT cannot be used: it should be less than 65536."),
         (Settings, "HEARTBEAT_URL", "https://host/s3cret", "HEARTBEAT_URL cannot be used: it must contain"),
+        (
+            Settings,
+            "DUCKDB_BUILD_MEMORY",
+            "some 4GB",
+            "BUILD_MEMORY cannot be used: it should be an amount of",
+        ),
+        (Settings, "DUCKDB_BUILD_MEMORY", "0GB", "BUILD_MEMORY cannot be used: it should be an amount of"),
         (SnowflakeSettings, "SNOWFLAKE_PORT", "x", "SNOWFLAKE_PORT cannot be used: it should be a valid"),
     ],
 )

@@ -220,10 +220,12 @@ def make_shop(tree: Path) -> Project:
     return project
 
 
-def run_dbt(project: Project, *arguments: str) -> str:
-    """Run dbt as a process of its own in include/dbt, with no variable set; return what it printed."""
+def run_dbt(project: Project, *arguments: str, **variables: str) -> str:
+    """Run dbt as a process of its own in include/dbt, with just these variables; return what it printed."""
     command = [sys.executable, str(DBT_WITH_PARENT), *arguments]
-    with environment(PYTHONPATH=str(PROJECT_ROOT)):  # the copy has no include/*.py two folders above it
+    with environment(
+        PYTHONPATH=str(PROJECT_ROOT), **variables
+    ):  # the copy has no include/*.py two folders above it
         process = subprocess.run(
             command, cwd=project.directory, capture_output=True, text=True, check=False, timeout=500
         )

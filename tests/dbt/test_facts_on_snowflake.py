@@ -144,6 +144,19 @@ def test_insights_pass_their_tests(shop: ProjectOnSnowflake) -> None:
     assert tested.success, tested.output
 
 
+def test_failing_rows_are_kept_until_the_test_passes(shop: ProjectOnSnowflake) -> None:
+    test = "unique_dim_products_product_sku"
+    tables = f"select count(*) from information_schema.tables where lower(table_name) = '{test}'"
+    shop.query("insert into analytics.dim_products select * from analytics.dim_products limit 1")
+    assert shop.dbt("test", "--select", test).states == {test: "fail"}
+    assert shop.query(tables) == [(1,)]
+
+    assert shop.dbt("run", "--select", "dim_products").success
+    mended = shop.dbt("test", "--select", test)
+    assert mended.states == {test: "pass"}, mended.output
+    assert shop.query(tables) == [(0,)]
+
+
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("seed", range(EXAMPLES))
 def test_an_incremental_run_ends_where_a_full_refresh_does(shop: ProjectOnSnowflake, seed: int) -> None:
@@ -158,7 +171,7 @@ def test_an_incremental_run_ends_where_a_full_refresh_does(shop: ProjectOnSnowfl
     run(shop)
     found = shop.marts()
 
-    after = (f"fct_sales+,{mart}" for mart in MARTS)
+    after = (f"int_sales_priced+,{model}" for model in ("int_sales_priced", *MARTS))
     refreshed = shop.dbt("run", "--full-refresh", "--select", *after, "int_customer_features")
 
     assert refreshed.success, refreshed.output

@@ -252,7 +252,7 @@ def test_a_folder_that_is_not_there_is_named(build: Build, folder: Path) -> None
 def test_the_seed_in_use_gives_the_segments_unless_it_is_another_shops(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    only(monkeypatch, LOCAL_DIR=str(tmp_path / "local"), DUCKDB_PATH=str(tmp_path / WAREHOUSE))
+    only(monkeypatch, LOCAL_DIR=str(tmp_path / "local"), DUCKDB_PATH=str(tmp_path / "shop.duckdb"))
     project = make_project(tmp_path / "tree")
     settings = Settings(source_location=str(folder / "my shop"))
     customers = read(folder / "my shop" / "CustomersData.csv")
