@@ -61,6 +61,17 @@ def test_it_is_dbt_and_gives_its_exit_code(tmp_path: Path) -> None:
     assert wrong.returncode == 2
 
 
+def test_the_manifest_that_a_run_leaves_has_what_was_run(tmp_path: Path) -> None:
+    """Also what was written since the last `make manifest`: the tasks of the nodes look their tests up there."""
+    project = make_project(tmp_path / "tree")
+    (project.directory / "tests" / "nobody.sql").write_text("select 1 as n where false", encoding="utf-8")
+
+    run_dbt(project, "test", "--select", "nobody", DUCKDB_PATH=str(tmp_path / WAREHOUSE))
+
+    manifest = json.loads((project.directory / "target" / "manifest.json").read_text(encoding="utf-8"))
+    assert manifest["nodes"]["test.marketing_insights.nobody"]["compiled_code"] == "select 1 as n where false"
+
+
 OF_THE_PARSE = {"created_at", "root_path", "refs"}  # depends_on has the refs, each once
 PARSES_ALL = "Unable to do partial parsing"
 
