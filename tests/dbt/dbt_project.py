@@ -18,6 +18,7 @@ from unittest import mock
 
 import jinja2
 from dbt.cli.main import dbtRunner, dbtRunnerResult
+from dbt.context.providers import RuntimeConfigObject
 from dbt.contracts.graph.nodes import ParsedNode
 from dbt_common.behavior_flags import BehaviorFlagRendered
 
@@ -111,7 +112,7 @@ class Project:
     def dbt(self, *arguments: str, **variables: str) -> Outcome:
         """Run dbt in this process, on this project's warehouse, without parsing the project again."""
         options = ["--vars", json.dumps(variables)] if variables else []
-        with environment(DUCKDB_PATH=str(self.warehouse)), contextlib.chdir(self.directory):
+        with environment(DUCKDB_PATH=str(self.warehouse)), contextlib.chdir(self.directory), no_comments():
             return invoke(dbtRunner(manifest=self.manifest), [*QUICKLY, *arguments, *options])
 
     def dbt_as_typed(self, *arguments: str) -> Outcome:
@@ -130,6 +131,16 @@ def invoke(runner: dbtRunner, arguments: list[str]) -> Outcome:
     nodes = [one for one in results if getattr(one, "node", None)]
     states = {one.node.name: str(one.status) for one in nodes if one.node.resource_type != "operation"}
     return Outcome(result.success, states, output.getvalue(), result)
+
+
+@contextlib.contextmanager
+def no_comments() -> Iterator[None]:
+    """Have dbt write no comments on tables and columns: a tenth of its time."""
+    with (
+        mock.patch.object(RuntimeConfigObject, "persist_relation_docs", lambda _: False),
+        mock.patch.object(RuntimeConfigObject, "persist_column_docs", lambda _: False),
+    ):
+        yield
 
 
 @contextlib.contextmanager

@@ -51,11 +51,10 @@ from ml import evaluation
 from ml.features import load_features
 from ml.gate import CHECKS
 from ml.reseed import reseed
-from standalone.sample_data.generator import generate
 from streaming_workers.consumer.batches import Batch
 from streaming_workers.consumer.sinks import get_sink
 from streaming_workers.events import PRICES_TOPIC
-from tests.dbt.dbt_project import make_project
+from tests.dbt.dbt_project import Project, make_project, make_shop
 from tests.dbt.statements import complaints, sent_statements
 from tests.doubles.snowflake_double import BOOTSTRAP, start_double
 from tests.streaming_workers.harness import price
@@ -174,11 +173,21 @@ def in_airflow(key: rsa.RSAPrivateKey, **variables: str) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder of the shop's generated files."""
-    folder = tmp_path_factory.mktemp("shop")
-    generate(folder)
-    return folder
+def on_duckdb(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """Return the generated shop, loaded into DuckDB and built."""
+    return make_shop(tmp_path_factory.mktemp("duckdb"))
+
+
+@pytest.fixture(scope="module")
+def duckdb(on_duckdb: Project) -> DuckDBWarehouse:
+    """Return the DuckDB warehouse of the same files."""
+    return DuckDBWarehouse(on_duckdb.warehouse)
+
+
+@pytest.fixture(scope="module")
+def shop(on_duckdb: Project) -> Path:
+    """Return the folder of the shop's files."""
+    return on_duckdb.folder
 
 
 def run_dbt(*arguments: str, **variables: str) -> str:
@@ -214,26 +223,6 @@ def first_build(snowflake: SnowflakeWarehouse, shop: Path) -> str:
     load(SnowflakeWarehouse(), shop)
     check_raw_tables(SnowflakeWarehouse())
     return run_dbt("build")
-
-
-@pytest.fixture(scope="module")
-def duckdb(tmp_path_factory: pytest.TempPathFactory, shop: Path, first_build: str) -> DuckDBWarehouse:
-    """Return a DuckDB warehouse built from the same files."""
-    folder = tmp_path_factory.mktemp("duckdb")
-    warehouse = DuckDBWarehouse(folder / "marketing_insights.duckdb")
-    load(warehouse, shop)
-    run_dbt(
-        "build",
-        "--exclude-resource-type",
-        "test",
-        "unit_test",
-        WAREHOUSE="duckdb",
-        DUCKDB_PATH=str(warehouse.path),
-        DBT_TARGET_PATH=str(folder / "target"),
-        DBT_LOG_PATH=str(folder / "logs"),
-        DBT_PARTIAL_PARSE_FILE_PATH=parsed_for_duckdb(),
-    )
-    return warehouse
 
 
 def test_build_passes_with_data_tests_and_unit_tests(first_build: str) -> None:

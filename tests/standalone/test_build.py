@@ -19,7 +19,16 @@ from include.settings import DBT_PROJECT_DIR, PROJECT_ROOT, Settings
 from include.warehouse.duckdb import DuckDBWarehouse
 from standalone.build import BuildError, run_build
 from standalone.sample_data.generator import generate
-from tests.dbt.dbt_project import OUR_VARIABLES, WAREHOUSE, Rows, keep_some, make_project, write
+from tests.dbt.dbt_project import (
+    OUR_VARIABLES,
+    WAREHOUSE,
+    Rows,
+    keep_some,
+    make_project,
+    no_comments,
+    quick_dbt,
+    write,
+)
 from tests.dbt.money import expected_lines, read
 from tests.warehouse.locks import locked
 
@@ -266,13 +275,15 @@ def test_the_seed_in_use_gives_the_segments_unless_it_is_another_shops(
         for row in customers
     ]
     write(project.directory / "seeds" / "customer_segments.csv", seed)
-    (segment,) = run_build(settings, Console(quiet=True), project.directory).segments
+    with quick_dbt(), no_comments():
+        (segment,) = run_build(settings, Console(quiet=True), project.directory).segments
     assert logging.getLogger(ingest.__module__).level == logging.NOTSET, "others in this process log on"
     assert (segment.name, segment.customers) == ("Loyal Customers", CUSTOMERS)
 
     write(project.directory / "seeds" / "customer_segments.csv", [*seed, seed[0] | {"customer_id": "1"}])
     printed = io.StringIO()
-    summary = run_build(settings, Console(file=printed, soft_wrap=True), project.directory)
+    with quick_dbt(), no_comments():
+        summary = run_build(settings, Console(file=printed, soft_wrap=True), project.directory)
     assert "Segments are left out" in printed.getvalue()
     assert "customers not in these files: 1)" in printed.getvalue()
     assert summary.tests.failed == 0
