@@ -22,6 +22,7 @@ from include.warehouse.snowflake import SnowflakeWarehouse
 from standalone.sample_data.generator import generate
 from tests.dbt.changes import CHANGES
 from tests.dbt.dbt_project import (
+    QUICKLY,
     WITHOUT_TESTS,
     Outcome,
     Project,
@@ -29,7 +30,7 @@ from tests.dbt.dbt_project import (
     invoke,
     keep_some,
     make_project,
-    run_dbt,
+    no_comments,
 )
 from tests.dbt.dbt_project import write as write_rows
 from tests.dbt.test_facts import MARTS, OF_THE_BUILD, RANGES, differing, run
@@ -58,8 +59,8 @@ class ProjectOnSnowflake(Project):
     def dbt(self, *arguments: str, **variables: str) -> Outcome:
         """Run dbt in this process without parsing the project again."""
         options = ["--vars", json.dumps(variables)] if variables else []
-        with contextlib.chdir(self.directory):
-            return invoke(dbtRunner(manifest=self.manifest), [*arguments, *options])
+        with contextlib.chdir(self.directory), no_comments():
+            return invoke(dbtRunner(manifest=self.manifest), [*QUICKLY, *arguments, *options])
 
     def marts(self) -> dict[str, Rows]:
         """Return the sorted rows of each mart, without what tells of the build."""
@@ -104,9 +105,10 @@ def on_duckdb(shop: ProjectOnSnowflake, tmp_path_factory: pytest.TempPathFactory
     """The same files, built on DuckDB before the examples change them."""
     made = make_project(tmp_path_factory.mktemp("the_same_on_duckdb"))
     shutil.copytree(shop.folder, made.folder)
-    project = Project(made.tree, made.folder, made.warehouse)
-    project.ingest()
-    run_dbt(project, "build", *WITHOUT_TESTS, "--target", "duckdb")
+    made.ingest()
+    project = replace(made, manifest=made.dbt_as_typed("parse", "--target", "duckdb").raw.result)
+    built = project.dbt("build", *WITHOUT_TESTS, "--target", "duckdb")
+    assert built.success, built.output
     return project
 
 
