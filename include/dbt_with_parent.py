@@ -45,7 +45,7 @@ def write_the_manifest_once() -> None:
     Each takes a fifth of a second.
     """
     import dbt.parser.manifest  # noqa: PLC0415 (dbt is imported last)
-    import dbt.task.runnable  # noqa: F401, PLC0415 (writes it last, by the name that it has when imported)
+    import dbt.task.runnable  # noqa: PLC0415 (writes it last, by the name that it has when imported)
 
     dbt.parser.manifest.write_manifest = lambda *_, **__: None
 

@@ -62,7 +62,7 @@ def test_it_is_dbt_and_gives_its_exit_code(tmp_path: Path) -> None:
 
 
 def test_the_manifest_that_a_run_leaves_has_what_was_run(tmp_path: Path) -> None:
-    """Also what was written since the last `make manifest`: the tasks of the nodes look their tests up there."""
+    """Also what is newer than the last `make manifest`: the tasks of the nodes look their tests up there."""
     project = make_project(tmp_path / "tree")
     (project.directory / "tests" / "nobody.sql").write_text("select 1 as n where false", encoding="utf-8")
 

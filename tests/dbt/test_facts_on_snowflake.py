@@ -30,7 +30,7 @@ from tests.dbt.dbt_project import (
     invoke,
     keep_some,
     make_project,
-    no_comments,
+    only_data_and_words,
 )
 from tests.dbt.dbt_project import write as write_rows
 from tests.dbt.test_facts import MARTS, OF_THE_BUILD, RANGES, differing, run
@@ -59,7 +59,7 @@ class ProjectOnSnowflake(Project):
     def dbt(self, *arguments: str, **variables: str) -> Outcome:
         """Run dbt in this process without parsing the project again."""
         options = ["--vars", json.dumps(variables)] if variables else []
-        with contextlib.chdir(self.directory), no_comments():
+        with contextlib.chdir(self.directory), only_data_and_words():
             return invoke(dbtRunner(manifest=self.manifest), [*QUICKLY, *arguments, *options])
 
     def marts(self) -> dict[str, Rows]:

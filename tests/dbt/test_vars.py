@@ -11,7 +11,7 @@ import yaml
 from dbt.cli.main import dbtRunner, dbtRunnerResult
 
 from include.settings import DBT_PROJECT_DIR
-from tests.dbt.dbt_project import environment, invoke, parsed
+from tests.dbt.dbt_project import QUICKLY, Outcome, environment, invoke, parsed
 
 PROJECT = yaml.safe_load((DBT_PROJECT_DIR / "dbt_project.yml").read_text(encoding="utf-8"))
 PAYLOADS = [
@@ -42,6 +42,12 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> Any:
         return dbtRunner().invoke(["--quiet", "parse", "--target-path", target, "--log-path", target]).result
 
 
+def check_vars(manifest: Any, given: str) -> Outcome:
+    """Run the check that stands before each command, alone."""
+    command = [*QUICKLY, "run-operation", "check_vars", "--vars", given]
+    return invoke(dbtRunner(manifest=manifest), command)
+
+
 def refusal(result: dbtRunnerResult, output: str) -> str:
     """Return what dbt said, which must be a compiler error and no more."""
     assert not result.success
@@ -54,9 +60,7 @@ def refusal(result: dbtRunnerResult, output: str) -> str:
 def test_a_var_of_another_form_is_refused_by_name(folder: Path, manifest: Any, name: str) -> None:
     for payload in PAYLOADS:
         text = payload.format(folder=folder)
-        outcome = invoke(
-            dbtRunner(manifest=manifest), ["run-operation", "check_vars", "--vars", json.dumps({name: text})]
-        )
+        outcome = check_vars(manifest, json.dumps({name: text}))
         said = refusal(outcome.raw, outcome.output)
         assert f"The var {name} must be " in said, text
         assert text not in said, "a message goes into logs and alerts, and the value may be anything"
@@ -95,7 +99,7 @@ def test_a_var_that_nobody_knows_is_refused(folder: Path, monkeypatch: pytest.Mo
     ],
 )
 def test_a_var_of_its_form_is_taken(folder: Path, manifest: Any, given: str) -> None:
-    outcome = invoke(dbtRunner(manifest=manifest), ["run-operation", "check_vars", "--vars", given])
+    outcome = check_vars(manifest, given)
     assert outcome.success, outcome.output
 
 

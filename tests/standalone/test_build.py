@@ -25,7 +25,7 @@ from tests.dbt.dbt_project import (
     Rows,
     keep_some,
     make_project,
-    no_comments,
+    only_data_and_words,
     quick_dbt,
     write,
 )
@@ -275,14 +275,14 @@ def test_the_seed_in_use_gives_the_segments_unless_it_is_another_shops(
         for row in customers
     ]
     write(project.directory / "seeds" / "customer_segments.csv", seed)
-    with quick_dbt(), no_comments():
+    with quick_dbt(), only_data_and_words():
         (segment,) = run_build(settings, Console(quiet=True), project.directory).segments
     assert logging.getLogger(ingest.__module__).level == logging.NOTSET, "others in this process log on"
     assert (segment.name, segment.customers) == ("Loyal Customers", CUSTOMERS)
 
     write(project.directory / "seeds" / "customer_segments.csv", [*seed, seed[0] | {"customer_id": "1"}])
     printed = io.StringIO()
-    with quick_dbt(), no_comments():
+    with quick_dbt(), only_data_and_words():
         summary = run_build(settings, Console(file=printed, soft_wrap=True), project.directory)
     assert "Segments are left out" in printed.getvalue()
     assert "customers not in these files: 1)" in printed.getvalue()
