@@ -124,7 +124,8 @@ def _profiles(project: Path, settings: Settings) -> Iterator[tuple[Path, dict[st
 
 def _run_dbt(command: list[str], project: Path, profiles: Path, variables: dict[str, str]) -> None:
     own = {"project-dir": project, "profiles-dir": profiles, "target-path": "target", "log-path": "logs"}
-    argv = [sys.executable, str(DBT_WITH_PARENT), "--quiet", "--no-write-json", *command, "--select", *SEEDS]
+    quick = ("--quiet", "--no-write-json", "--log-level-file", "none")
+    argv = [sys.executable, str(DBT_WITH_PARENT), *quick, *command, "--select", *SEEDS]
     argv += ["--indirect-selection", "cautious"]
     argv += [f"--{name}={value}" for name, value in own.items()]  # whatever the user's DBT_* variables say
     env = {**os.environ, **variables, "DBT_SEND_ANONYMOUS_USAGE_STATS": "False"}
