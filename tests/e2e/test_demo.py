@@ -13,11 +13,13 @@ import pytest
 from include.ingestion.origin import MARKER
 from include.settings import PROJECT_ROOT
 from tests.machine import cloned, left_behind, users_environment
+from tests.warehouse.locks import locked
 
 pytestmark = pytest.mark.timeout(4000)
 
 Demo = Callable[..., subprocess.CompletedProcess[str]]
 
+WAREHOUSE = Path("warehouse", "marketing_insights.duckdb")
 MANUAL = ("README.md", "docs/getting-started.md", "docs/dbt-by-itself.md")
 # Commands of the manual that the test below does not run, and what does, or why nothing can.
 RUN_ELSEWHERE = {
@@ -124,16 +126,31 @@ def assert_the_readme_shows(output: str) -> None:
     assert {re.split(r"  +", line)[0] for line in excerpt.splitlines()[:-1]} - labels == {"…"}
 
 
-def test_a_build_without_airflow_gives_the_same_tables(demo: Demo, clone: Path, local_dir: Path) -> None:
-    """From a folder with a blank in its name, on the warehouse that the demo has left."""
+def test_a_build_without_airflow_waits_for_the_file_loads_nothing_and_gives_the_same_tables(
+    clone: Path, local_dir: Path, environment: dict[str, str]
+) -> None:
+    """From a folder with a blank in its name, on the demo's warehouse, which a consumer holds."""
     before = sales(local_dir)[0][:2]
     shutil.copytree(local_dir / "data" / "sample-1", clone / "my files")
-    done = demo("DATA_DIR=my files", command="build")
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count(".csv unchanged") == 5
-    assert re.search(r"Tests: \d{2,} passed, 0 warned, 0 failed", done.stdout)
-    assert shown(done.stdout, "Champions (VIPs)") > 0
+    with locked(local_dir / WAREHOUSE):
+        building = subprocess.Popen(
+            ["make", "build", "DATA_DIR=my files"],
+            env=environment,
+            cwd=clone,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        assert building.stdout is not None
+        waited = next((line for line in building.stdout if "Could not set lock on file" in line), "it ended")
+    with building:
+        output = building.stdout.read()
+    assert building.returncode == 0, waited + output
+    assert output.count(".csv unchanged") == 5
+    assert re.search(r"Tests: \d{2,} passed, 0 warned, 0 failed", output)
+    assert shown(output, "Champions (VIPs)") > 0
     assert sales(local_dir)[0][:2] == before
+    assert shown(output, "analytics.fct_sales") == before[0]
 
 
 def test_a_failed_run_names_the_task_and_its_log(demo: Demo, local_dir: Path, tmp_path: Path) -> None:
@@ -151,9 +168,7 @@ def test_a_failed_run_names_the_task_and_its_log(demo: Demo, local_dir: Path, tm
 
 
 def sales(local_dir: Path) -> list[tuple[object, ...]]:
-    with duckdb.connect(
-        str(local_dir / "warehouse" / "marketing_insights.duckdb"), read_only=True
-    ) as connection:
+    with duckdb.connect(str(local_dir / WAREHOUSE), read_only=True) as connection:
         return connection.execute(
             "select count(*), sum(total_amount), max(processed_at) from analytics.fct_sales"
         ).fetchall()

@@ -30,7 +30,6 @@ from tests.dbt.dbt_project import (
     write,
 )
 from tests.dbt.money import expected_lines, read
-from tests.warehouse.locks import locked
 
 CUSTOMERS = 60
 Build = Callable[[str], tuple[int, str]]
@@ -149,23 +148,6 @@ def test_nothing_of_a_running_stack_is_touched(built: str, folder: Path, environ
 
     assert made == {"airflow", "build", "sources.json", "used_by"}
     assert {path.name for path in (folder / "local" / "airflow").iterdir()} <= {"logs"}
-
-
-def test_a_second_build_waits_for_the_file_loads_nothing_and_gives_the_same_figures(
-    built: str, folder: Path, environment: dict[str, str]
-) -> None:
-    """As beside `make up`, whose consumer holds the file now and then."""
-    with locked(folder / WAREHOUSE):
-        again = start(environment, folder, "my shop")
-        assert again.stdout is not None
-        waited = next((line for line in again.stdout if "Could not set lock on file" in line), "it ended")
-    with again:
-        output = again.stdout.read()
-
-    assert again.returncode == 0, waited + output
-    assert output.count(".csv unchanged") == 5
-    for label in ("analytics.fct_sales", "Revenue (net sales)", "Total", "Orders"):
-        assert shown(output, label) == shown(built, label)
 
 
 def test_too_many_bad_rows_stop_it_with_the_test_and_its_sentence(
