@@ -591,6 +591,7 @@ def test_dags_test_runs_the_dag_and_ends_and_its_lineage_is_told(
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert "Completed successfully" in done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
     events = [json.loads(line) for line in (tmp_path / "lineage").read_text().splitlines()]
     (build,) = (
         event
