@@ -1,5 +1,6 @@
 """What dbt does with the DuckDB file beside its models: profiles.yml names this plugin of dbt-duckdb."""
 
+import logging
 import threading
 import time
 import weakref
@@ -13,14 +14,20 @@ from dbt.adapters.duckdb.environments.local import LocalEnvironment
 from dbt.adapters.duckdb.plugins import BasePlugin
 from typing_extensions import override
 
-from include.warehouse.duckdb_file import ensure_file
+from include.warehouse.duckdb_file import Headers, ensure_file
 from include.warehouse.turns import Turn, within
+
+log = logging.getLogger(__name__)
 
 KEEP_SECONDS = 0.5
 IDLE_SECONDS = 0.05  # between two looks whether somebody waits
 NODE_SECONDS = 2
 TURN_SECONDS = 1
 PAUSE_SECONDS = 30
+
+
+class WrittenMeanwhileError(Exception):
+    """Another process wrote to the file while it was being opened: to be opened again."""
 
 
 class Plugin(BasePlugin):
@@ -38,6 +45,7 @@ class Plugin(BasePlugin):
         self._path = None if path == ":memory:" else Path(path)
         self._turn = Turn(Path(path))
         self._keeps_until = 0.0
+        self._headers: Headers | None = None
 
     @override
     def update_connection_config(self, creds: Any, config: dict[str, Any]) -> None:
@@ -50,11 +58,15 @@ class Plugin(BasePlugin):
             self._turn.take(TURN_SECONDS) and self._turn.wait_until_free(TURN_SECONDS)
         )
         self._keeps_until = time.monotonic() + (KEEP_SECONDS if in_turn else PAUSE_SECONDS)
+        self._headers = Headers.of(self._path)
 
     @override
     def configure_connection(self, conn: Any) -> None:
         """Called after it."""
         self._turn.release()
+        if self._headers and not self._headers.are_current():
+            conn.close()
+            raise WrittenMeanwhileError
 
     @override
     def configure_cursor(self, cursor: Any) -> None:
@@ -83,6 +95,18 @@ class Plugin(BasePlugin):
 
     def _is_due(self) -> bool:
         return time.monotonic() > self._keeps_until and self._turn.is_wanted()
+
+
+def _opened(opens: Callable[..., Any], *arguments: Any) -> Any:
+    """Open the file as dbt-duckdb does, until nobody wrote to it meanwhile."""
+    while True:
+        try:
+            return opens(*arguments)
+        except WrittenMeanwhileError:
+            log.info("The file was written to while it was being opened: opened again")
+
+
+LocalEnvironment.initialize_db = partial(_opened, LocalEnvironment.initialize_db)
 
 
 def _close(environment: LocalEnvironment) -> bool:

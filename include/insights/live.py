@@ -17,6 +17,7 @@ import duckdb
 
 from include.insights.snapshot import Snapshot
 from include.settings import Settings
+from include.warehouse.duckdb_file import opened
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +97,11 @@ def _from_warehouse(settings: Settings) -> Live | None:
     if not settings.duckdb_path.exists():
         return None
     try:
-        connection = duckdb.connect(str(settings.duckdb_path), read_only=True)
+        connection = opened(
+            settings.duckdb_path,
+            lambda: duckdb.connect(str(settings.duckdb_path), read_only=True),
+            duckdb.DuckDBPyConnection.close,
+        )
     except duckdb.Error:
         return None
     timer = threading.Timer(BUDGET_SECONDS, connection.interrupt)

@@ -26,7 +26,7 @@ from include.warehouse.base import (
     Session,
     Warehouse,
 )
-from include.warehouse.duckdb_file import ensure_file
+from include.warehouse.duckdb_file import ensure_file, opened
 from include.warehouse.turns import Turn
 
 if TYPE_CHECKING:
@@ -259,7 +259,11 @@ class DuckDBWarehouse(Warehouse):
 
     def _connect(self, *, read_only: bool = False) -> duckdb.DuckDBPyConnection:
         try:
-            connection = duckdb.connect(str(self.path), read_only=read_only)
+            connection = opened(
+                self.path,
+                lambda: duckdb.connect(str(self.path), read_only=read_only),
+                duckdb.DuckDBPyConnection.close,
+            )
         except duckdb.IOException as error:
             raise _with_holder(error) from None
         if connection.execute("select current_setting('lock_configuration')").fetchall() == [(True,)]:
@@ -324,7 +328,11 @@ class StreamDuckDBWarehouse(DuckDBWarehouse):
 
     def _attach(self, engine: duckdb.DuckDBPyConnection) -> None:
         try:
-            engine.execute(f"attach {_quoted(self.path)} as warehouse")
+            opened(
+                self.path,
+                lambda: engine.execute(f"attach {_quoted(self.path)} as warehouse"),
+                lambda attached: attached.execute("detach warehouse"),
+            )
         except duckdb.IOException as error:
             raise _with_holder(error) from None
         engine.execute("use warehouse")

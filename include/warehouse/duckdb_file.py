@@ -1,23 +1,32 @@
-"""How a DuckDB file comes to be: complete or not at all, whenever the process that makes it is killed.
+"""How a DuckDB file comes to be, complete or not at all, and how it is opened while others write to it.
 
 DuckDB makes a new file under its own name in three writes of 4 KB; a process killed before the last of them
 leaves a file that no DuckDB opens again.
+
+And since 2.0 DuckDB reads the headers, which say where all else lies, before it locks the file. What another
+process wrote and checkpointed in between is not seen: it is lost with this process's next checkpoint.
 """
 
 import fcntl
 import logging
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 import duckdb
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
 HEADER_BYTES = 12_288  # three headers of 4 KB; the first block, and with it any row, comes after them
 MAGIC = slice(8, 12)
+_opening = threading.Lock()
 
 
 def ensure_file(path: Path) -> None:
@@ -48,9 +57,79 @@ def ensure_file(path: Path) -> None:
             aside.unlink(missing_ok=True)
 
 
+def opened(path: Path, connect: Callable[[], T], close: Callable[[T], object]) -> T:
+    """Return what `connect` returns, which opens the file, with all that was written to it before.
+
+    It is called again where the headers changed while DuckDB opened the file, after `close` of what it had
+    returned: this writes nothing, as nothing was done. Raises what `connect` raises.
+    """
+    with _opening:
+        while True:
+            headers = Headers.of(path)
+            try:
+                connection = connect()
+            except duckdb.Error:  # a write-ahead log that is newer than the headers, too
+                if headers.are_current():
+                    raise
+            else:
+                if headers.are_current():
+                    return connection
+                close(connection)
+            log.info("%s was written to while it was being opened: opened again", path)
+
+
+@dataclass(frozen=True)
+class Headers:
+    """The headers of a file, as they are before DuckDB opens it."""
+
+    path: Path
+    content: tuple[int, int, bytes] | None
+    """Device, inode and bytes; None where there is no file, or this process has it open: DuckDB shares it."""
+
+    @classmethod
+    def of(cls, path: Path) -> "Headers":
+        """Read them."""
+        return cls(path, None if _descriptor(path) is not None else _headers(path))
+
+    def are_current(self) -> bool:
+        """Return whether they are still the same, which they stay as long as DuckDB has the file open."""
+        return self.content is None or self.content == _headers(self.path)
+
+
 def log_of(path: Path) -> Path:
     """Return the place of a database file's write-ahead log."""
     return path.with_name(f"{path.name}.wal")
+
+
+def _headers(path: Path) -> tuple[int, int, bytes] | None:
+    if (descriptor := _descriptor(path)) is not None:
+        return _read(descriptor)
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return None
+    try:
+        return _read(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _read(descriptor: int) -> tuple[int, int, bytes]:
+    status = os.fstat(descriptor)
+    return status.st_dev, status.st_ino, os.pread(descriptor, HEADER_BYTES, 0)
+
+
+def _descriptor(path: Path) -> int | None:
+    """Return this process's descriptor of the file, if it has it open: closing another would end its lock."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    for entry in Path("/dev/fd").iterdir():
+        with suppress(OSError):  # that of the listing is closed by now
+            if os.path.samestat(os.fstat(int(entry.name)), status):
+                return int(entry.name)
+    return None
 
 
 def _is_complete(path: Path) -> bool:
