@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 LOCAL_DIR ?= $(CURDIR)/.local
-PYTHON ?= python3
+PYTHON ?= $(shell python3 standalone/which_python.py || echo false)
 VENV := $(CURDIR)/.local/venv
 BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
