@@ -78,19 +78,27 @@ def written_while_opened(path: Path, opens: str, write: Callable[[], None]) -> N
     DuckDB reads them by one descriptor and locks another, which it opens for writing. A read lease, see
     fcntl(2), holds up just that: meanwhile the process is stopped, and goes on after the writing.
     """
+    before = signal.signal(signal.SIGIO, signal.SIG_IGN)  # which tells that somebody waits for the lease
     lease = os.open(path, os.O_RDONLY)
-    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGIO])
+    fcntl.fcntl(lease, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+    process = subprocess.Popen([sys.executable, "-c", opens, path], cwd=PROJECT_ROOT)
     try:
-        fcntl.fcntl(lease, fcntl.F_SETLEASE, fcntl.F_RDLCK)
-        process = subprocess.Popen([sys.executable, "-c", opens, path], cwd=PROJECT_ROOT)
-        assert signal.sigtimedwait([signal.SIGIO], 120), "the file was not opened for writing"
+        wait_until(lambda: fcntl.fcntl(lease, fcntl.F_GETLEASE) != fcntl.F_RDLCK)
         process.send_signal(signal.SIGSTOP)
-        while Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0] != "T":
-            time.sleep(0.01)
+        wait_until(lambda: Path(f"/proc/{process.pid}/stat").read_text().rpartition(") ")[2].startswith("T"))
         fcntl.fcntl(lease, fcntl.F_SETLEASE, fcntl.F_UNLCK)
         write()
         process.send_signal(signal.SIGCONT)
         assert process.wait(120) == 0
     finally:
+        process.kill()
+        process.wait()
         os.close(lease)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGIO])
+        signal.signal(signal.SIGIO, before)
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < deadline, "waited for two minutes in vain"
+        time.sleep(0.01)
