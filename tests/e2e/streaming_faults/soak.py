@@ -1,21 +1,26 @@
 """Random faults by the hundred while events and poison keep coming: `make soak [FAULTS=1000] [SEED=n]`.
 
-Rounds of ROUND faults, each with fresh topics and a warehouse file that is not there yet. After each round
-every message must be a row or a dead letter, once, and the offsets must say so. The first line names the
+Rounds of ROUND faults, each with fresh topics and a warehouse file that is not there yet, in which another
+process stores, too, as a run of a DAG does. After each round every message must be a row or a dead letter,
+once, the offsets must say so, and each row of the other process must be there. The first line names the
 seed, which gives the same faults again; not the same moments, since the machine decides those.
 """
 
 import random
+import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from include.settings import PROJECT_ROOT
+from include.warehouse.duckdb import DuckDBWarehouse
 from tests.kafka import Broker, running_broker
 from tests.streaming_workers.harness import ConsumerProcess, Stage
 from tests.warehouse.locks import locked
@@ -26,6 +31,21 @@ from .scenario import FAST, Crowd, wait_until_assigned
 
 ROUND = 25
 BIRTHS = 5  # first faults of a round, while the warehouse's file and its tables are being made
+
+# A row a session until its input ends, then prints how many.
+STORES_TOO = """
+import select, sys
+from itertools import count
+from pathlib import Path
+from include.warehouse.duckdb import DuckDBWarehouse
+for number in count():
+    if select.select([sys.stdin], [], [], 0)[0]:
+        break
+    with DuckDBWarehouse(Path(sys.argv[1])).session() as session:
+        session.execute("create table if not exists stored_too (number integer)")
+        session.execute(f"insert into stored_too values ({number})")
+print(number)
+"""
 
 Fault = Callable[[random.Random, Stage, Crowd, ConsumerProcess], None]
 
@@ -77,7 +97,7 @@ def run_round(broker: Broker, folder: Path, chance: random.Random, count: int) -
     done: Counter[str] = Counter()
     stage = Stage(broker, folder)
     with Load(broker, stage.partitions, seed=chance.randrange(2**32), per_second=100) as load:
-        with Crowd(stage, FAST) as crowd:
+        with another_that_stores(stage.duckdb_path), Crowd(stage, FAST) as crowd:
             for _ in range(min(BIRTHS, count)):
                 newcomer = crowd.join()
                 time.sleep(chance.uniform(0.5, 3))
@@ -96,6 +116,26 @@ def run_round(broker: Broker, folder: Path, chance: random.Random, count: int) -
             wait_for_the_end(stage)
     load.assert_kept(assert_exactly_once(stage))
     return done
+
+
+@contextmanager
+def another_that_stores(path: Path) -> Iterator[None]:
+    """Let another process store in the file until the block ends; each of its rows must be there then."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", STORES_TOO, path],
+        cwd=PROJECT_ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield
+    finally:
+        said, _ = process.communicate("")
+    assert process.returncode == 0
+    with DuckDBWarehouse(path).session() as session:
+        stored = [number for (number,) in session.execute("select number from stored_too order by all")]
+    assert stored == list(range(int(said))), f"{said} rows stored beside the consumers, these found: {stored}"
 
 
 def main(
