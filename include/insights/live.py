@@ -17,7 +17,7 @@ import duckdb
 
 from include.insights.snapshot import Snapshot
 from include.settings import Settings
-from include.warehouse.duckdb_file import opened
+from include.warehouse.duckdb_file import connected
 
 log = logging.getLogger(__name__)
 
@@ -97,11 +97,7 @@ def _from_warehouse(settings: Settings) -> Live | None:
     if not settings.duckdb_path.exists():
         return None
     try:
-        connection = opened(
-            settings.duckdb_path,
-            lambda: duckdb.connect(str(settings.duckdb_path), read_only=True),
-            duckdb.DuckDBPyConnection.close,
-        )
+        connection = connected(settings.duckdb_path, read_only=True)
     except duckdb.Error:
         return None
     timer = threading.Timer(BUDGET_SECONDS, connection.interrupt)

@@ -26,7 +26,7 @@ from include.warehouse.base import (
     Session,
     Warehouse,
 )
-from include.warehouse.duckdb_file import ensure_file, opened
+from include.warehouse.duckdb_file import connected, ensure_file, opened
 from include.warehouse.turns import Turn
 
 if TYPE_CHECKING:
@@ -259,11 +259,7 @@ class DuckDBWarehouse(Warehouse):
 
     def _connect(self, *, read_only: bool = False) -> duckdb.DuckDBPyConnection:
         try:
-            connection = opened(
-                self.path,
-                lambda: duckdb.connect(str(self.path), read_only=read_only),
-                duckdb.DuckDBPyConnection.close,
-            )
+            connection = connected(self.path, read_only=read_only)
         except duckdb.IOException as error:
             raise _with_holder(error) from None
         if connection.execute("select current_setting('lock_configuration')").fetchall() == [(True,)]:

@@ -57,6 +57,13 @@ def ensure_file(path: Path) -> None:
             aside.unlink(missing_ok=True)
 
 
+def connected(path: Path, *, read_only: bool = False) -> duckdb.DuckDBPyConnection:
+    """Open the file, as `opened` says."""
+    return opened(
+        path, lambda: duckdb.connect(str(path), read_only=read_only), duckdb.DuckDBPyConnection.close
+    )
+
+
 def opened(path: Path, connect: Callable[[], T], close: Callable[[T], object]) -> T:
     """Return what `connect` returns, which opens the file, with all that was written to it before.
 

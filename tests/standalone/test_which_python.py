@@ -1,6 +1,7 @@
 """Which Python `make setup` takes, of those that a machine has."""
 
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -62,6 +63,34 @@ def test_make_stops_where_none_fits(tmp_path: Path) -> None:
     assert run.returncode == 2
     assert run.stderr.splitlines()[0].startswith("make setup: no Python on PATH is 3.11 or 3.12")
     assert not venv.exists()
+
+
+@pytest.mark.parametrize(
+    ("prefix", "options", "is_optimised"),
+    [
+        ("/opt/python", "'--enable-shared' '--enable-optimizations'", True),
+        ("/opt/python", "'--enable-shared'", False),
+        ("/usr", "'--enable-shared'", True),
+    ],
+    ids=["by its option", "not", "the system's"],
+)
+def test_a_python_is_optimised_by_its_option_or_as_the_systems(
+    tmp_path: Path, prefix: str, options: str, is_optimised: bool
+) -> None:
+    built = (
+        f"import sys, sysconfig; sys.base_prefix = {prefix!r};"
+        f" sysconfig.get_config_var = {{'CONFIG_ARGS': {options!r}}}.get; exec(sys.argv[1])"
+    )
+    python = tmp_path / "python3"
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} -c {shlex.quote(built)} "$2"\n')
+    python.chmod(0o755)
+
+    run = subprocess.run(
+        [sys.executable, SCRIPT], env={"PATH": str(tmp_path)}, capture_output=True, text=True, check=True
+    )
+
+    assert run.stdout == f"{python}\n"
+    assert ("without --enable-optimizations" not in run.stderr) == is_optimised
 
 
 def test_what_it_says_of_a_real_one_holds() -> None:

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import duckdb
 import pytest
 
 from include.settings import PROJECT_ROOT
+from include.warehouse.turns import within
 
 pytestmark = [
     pytest.mark.slow,
@@ -83,9 +83,10 @@ def written_while_opened(path: Path, opens: str, write: Callable[[], None]) -> N
     fcntl.fcntl(lease, fcntl.F_SETLEASE, fcntl.F_RDLCK)
     process = subprocess.Popen([sys.executable, "-c", opens, path], cwd=PROJECT_ROOT)
     try:
-        wait_until(lambda: fcntl.fcntl(lease, fcntl.F_GETLEASE) != fcntl.F_RDLCK)
+        assert within(120, lambda: fcntl.fcntl(lease, fcntl.F_GETLEASE) != fcntl.F_RDLCK)
         process.send_signal(signal.SIGSTOP)
-        wait_until(lambda: Path(f"/proc/{process.pid}/stat").read_text().rpartition(") ")[2].startswith("T"))
+        state = Path(f"/proc/{process.pid}/stat")
+        assert within(120, lambda: state.read_text().rpartition(") ")[2].startswith("T"))
         fcntl.fcntl(lease, fcntl.F_SETLEASE, fcntl.F_UNLCK)
         write()
         process.send_signal(signal.SIGCONT)
@@ -95,10 +96,3 @@ def written_while_opened(path: Path, opens: str, write: Callable[[], None]) -> N
         process.wait()
         os.close(lease)
         signal.signal(signal.SIGIO, before)
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 120
-    while not condition():
-        assert time.monotonic() < deadline, "waited for two minutes in vain"
-        time.sleep(0.01)
