@@ -4,11 +4,16 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow
+
+Times: TypeAlias = "np.ndarray[tuple[int], np.dtype[np.datetime64]]"
+"""A column of times in UTC, NaT where there is none: many times quicker than as many objects."""
 
 # Who works: the loader writes raw files, the streamer events, the transformer builds and reads all that
 # follows from them. On Snowflake each is a role with its own virtual warehouse.
@@ -85,16 +90,16 @@ class Session(ABC):
     def insert_rows(
         self,
         table: str,
-        columns: Mapping[str, Sequence[Any]],
+        columns: Mapping[str, "Sequence[Any] | Times"],
         *,
         constants: Mapping[str, Any] | None = None,
         json_columns: Collection[str] = (),
     ) -> None:
         """Append rows in bulk, given as one list of values a column; all lists are of one length.
 
-        A column holds text, whole numbers or aware times, and None; a column named in `json_columns` holds
-        JSON, all as text or all as bytes in UTF-8. `constants` are further columns, of one value each. Call
-        it inside `transaction()`: on Snowflake a large load is several statements.
+        A column holds text, whole numbers or aware times, and None, or it is Times; one that `json_columns`
+        names holds JSON, all as text or all as bytes in UTF-8. `constants` are further columns, of one value
+        each. Call it inside `transaction()`: on Snowflake a large load is several statements.
         """
 
     @contextmanager
@@ -123,3 +128,8 @@ class Warehouse(ABC):
     @abstractmethod
     def check(self) -> list[Finding]:
         """Connect, and return a finding for each thing that the product needs. Raises NotReachableError."""
+
+
+def aware(times: Times) -> list[datetime | None]:
+    """Return the times as objects, for what takes no arrays."""
+    return [one and one.replace(tzinfo=UTC) for one in times.astype(object)]

@@ -24,6 +24,7 @@ from include.warehouse.base import (
     LoadError,
     NotReachableError,
     Session,
+    Times,
     Warehouse,
 )
 from include.warehouse.duckdb_file import connected, ensure_file, opened
@@ -97,7 +98,7 @@ class DuckDBSession(Session):
     def insert_rows(
         self,
         table: str,
-        columns: Mapping[str, Sequence[Any]],
+        columns: Mapping[str, "Sequence[Any] | Times"],
         *,
         constants: Mapping[str, Any] | None = None,
         json_columns: Collection[str] = (),
@@ -118,8 +119,10 @@ class DuckDBSession(Session):
         self.inserted += len(next(iter(columns.values())))
 
 
-def _array(values: Sequence[Any]) -> "np.ndarray[Any, Any]":
+def _array(values: "Sequence[Any] | Times") -> "np.ndarray[Any, Any]":
     """Return a column as an array that DuckDB reads in place."""
+    if isinstance(values, np.ndarray):
+        return values
     return np.array(values, np.int64 if set(map(type, values)) == {int} else object)
 
 

@@ -28,7 +28,9 @@ from include.warehouse.base import (
     NotReachableError,
     Role,
     Session,
+    Times,
     Warehouse,
+    aware,
 )
 
 if TYPE_CHECKING:
@@ -236,23 +238,27 @@ class SnowflakeSession(Session):
     def insert_rows(
         self,
         table: str,
-        columns: Mapping[str, Sequence[Any]],
+        columns: Mapping[str, "Sequence[Any] | Times"],
         *,
         constants: Mapping[str, Any] | None = None,
         json_columns: Collection[str] = (),
     ) -> None:
         """One statement with one bound value per MAX_BOUND_BYTES of rows."""
         constants = constants or {}
+        lists = {
+            name: values if isinstance(values, Sequence) else aware(values)
+            for name, values in columns.items()
+        }
         unpacked = (
             _unpacked(position, name, values, json_columns)
-            for position, (name, values) in enumerate(columns.items())
+            for position, (name, values) in enumerate(lists.items())
         )
         statement = (
             f"insert into {table} ({', '.join([*constants, *columns])})"  # noqa: S608 (our names)
             f" select {', '.join([*('?' for _ in constants), *unpacked])}"
             " from table(flatten(input => parse_json(?))) as new_rows"
         )
-        for chunk in _json_arrays(zip(*columns.values(), strict=True)):
+        for chunk in _json_arrays(zip(*lists.values(), strict=True)):
             self.execute(statement, [*constants.values(), chunk])
 
     def _remove(self, path: str) -> None:

@@ -1,6 +1,8 @@
 """The partitions that the group has assigned to this consumer, and how far each is read."""
 
+import asyncio
 from collections.abc import Iterable
+from contextlib import suppress
 
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -20,6 +22,7 @@ class Assignment(ConsumerRebalanceListener):
 
     def __init__(self, client: AIOKafkaConsumer) -> None:
         self._client = client
+        self._begun = asyncio.Event()
         self.generation = 0
         self.known = False
         self.unplaced: set[TopicPartition] = set()
@@ -45,6 +48,13 @@ class Assignment(ConsumerRebalanceListener):
         self._begin(assigned)
         log.info("partitions assigned", partitions=sorted(f"{topic}/{number}" for topic, number in assigned))
 
+    async def changed(self, seconds: float) -> None:
+        """Return once all partitions start over, or after so many seconds."""
+        self._begun.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._begun.wait()
+
     def place_again(self) -> None:
         """Drop what was read and is not stored, and begin again at the stored offsets."""
         self._begin(self.partitions)
@@ -59,3 +69,4 @@ class Assignment(ConsumerRebalanceListener):
         self.unplaced = set(partitions)
         self.positions = {}
         self.refused = {}
+        self._begun.set()

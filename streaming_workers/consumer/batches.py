@@ -4,15 +4,17 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from functools import lru_cache
+from datetime import datetime
+from typing import Any
 
+import numpy as np
 from aiokafka import ConsumerRecord, TopicPartition
 
-from streaming_workers.events import STREAMS, Stream
+from include.warehouse.base import Times
+from streaming_workers.events import END_OF_TIME, STREAMS, Stream
 from streaming_workers.validation import InvalidEventError, Rejected, ValidEvents, parse_event, parse_events
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+END_OF_TIME_MS = int(END_OF_TIME.timestamp() * 1000)
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,8 @@ class OffsetMove:
 class EventRows:
     """Rows of a stream's raw table, one list a column, all of one length.
 
-    `kafka_topic` and `ingested_at`, which all rows of a batch share, are the sink's to add.
+    `kafka_topic` and `ingested_at`, which all rows of a batch share, are the sink's to add. `kafka_timestamp`
+    is in milliseconds since 1970, as Kafka has it: as many objects for times would take longer than the rest.
     """
 
     event_id: list[str] = field(default_factory=list)
@@ -35,11 +38,15 @@ class EventRows:
     payload: list[bytes] = field(default_factory=list)
     kafka_partition: list[int] = field(default_factory=list)
     kafka_offset: list[int] = field(default_factory=list)
-    kafka_timestamp: list[datetime | None] = field(default_factory=list)
+    kafka_timestamp: list[int] = field(default_factory=list)
 
     def __len__(self) -> int:
         """Return the number of rows."""
         return len(self.event_id)
+
+    def columns(self) -> dict[str, Any]:
+        """Return the columns as `Session.insert_rows` takes them."""
+        return vars(self) | {"kafka_timestamp": message_times(self.kafka_timestamp)}
 
 
 @dataclass
@@ -76,7 +83,7 @@ class Batch:
         rows.kafka_partition += [partition.partition] * len(records)
         rows.kafka_offset += [record.offset for record in records]
         times = [record.timestamp for record in records]
-        rows.kafka_timestamp += map(message_time, times)
+        rows.kafka_timestamp += times
         self.kafka_timestamps += times
 
     def _sort_out(
@@ -102,12 +109,8 @@ class Batch:
         self.moves[partition] = OffsetMove(first, position)
 
 
-@lru_cache(maxsize=256)  # in a backlog, many messages are of one millisecond
-def message_time(timestamp_ms: int) -> datetime | None:
-    """Return Kafka's milliseconds since 1970 as a time in UTC, or None where they are no such date."""
-    if timestamp_ms < 0:
-        return None
-    try:
-        return EPOCH + timedelta(milliseconds=timestamp_ms)
-    except OverflowError:
-        return None
+def message_times(timestamps_ms: Sequence[int]) -> Times:
+    """Return Kafka's milliseconds since 1970 as times, NaT where they are no such date."""
+    times = np.array(timestamps_ms, np.int64)
+    times[(times < 0) | (times >= END_OF_TIME_MS)] = np.iinfo(np.int64).min
+    return times.view("datetime64[ms]")

@@ -26,8 +26,9 @@ from streaming_workers.threads import in_daemon_thread
 from streaming_workers.topic_ids import topic_ids
 
 POLL_SECONDS = 0.2
+POLL_WHILE_STORING_SECONDS = 0.02
 POLL_RECORDS = 2000
-BACKLOG_ROWS = 10_000  # a batch of so many does not wait for more
+BACKLOG_ROWS = 5_000  # a batch of so many does not wait for more
 RECONSIDER_SECONDS = 30
 
 REREAD_AFTER = (
@@ -80,7 +81,7 @@ class Reader:
                 await self._read()
                 await self._hand_over()
             else:
-                await asyncio.sleep(POLL_SECONDS)
+                await self._assignment.changed(POLL_SECONDS)
 
     async def _read(self) -> None:
         """Add what the client has fetched to the batch."""
@@ -132,10 +133,12 @@ class Reader:
     @property
     def _poll_timeout_ms(self) -> int:
         """Milliseconds to wait for messages, at most until the batch is due."""
-        seconds = POLL_SECONDS
-        if self._batch.moves and self._storer.idle:
-            seconds = min(seconds, max(0.0, self._settings.batch_seconds - self._batch.age_seconds))
-        return int(seconds * 1000)
+        if not self._batch.moves:
+            return int(POLL_SECONDS * 1000)
+        if not self._storer.idle:  # then the batch may be due, however little comes meanwhile
+            return int(POLL_WHILE_STORING_SECONDS * 1000)
+        seconds = self._settings.batch_seconds - self._batch.age_seconds
+        return int(min(POLL_SECONDS, max(0.0, seconds)) * 1000)
 
     async def _place(self) -> None:
         """Begin to read each unplaced partition at its stored offset."""

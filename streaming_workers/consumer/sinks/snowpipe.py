@@ -31,8 +31,9 @@ from typing_extensions import override
 
 from include.settings import SnowflakeSettings
 from include.warehouse import Warehouse
+from include.warehouse.base import aware
 from include.warehouse.dialect import Dialect
-from streaming_workers.consumer.batches import Batch, OffsetMove
+from streaming_workers.consumer.batches import Batch, OffsetMove, message_times
 from streaming_workers.consumer.progress import SNOWPIPE_REJECTED
 from streaming_workers.consumer.sinks.base import OffsetConflictError, SinkError
 from streaming_workers.consumer.sinks.warehouse import WarehouseSink
@@ -81,7 +82,7 @@ log = structlog.get_logger(__name__)
 
 
 class EventRow(NamedTuple):
-    """A row of a raw table; `ingested_at` comes with the append."""
+    """A row of a raw table; `ingested_at` comes with the append, and Kafka's time in place of its number."""
 
     kafka_topic: str
     event_id: str
@@ -89,7 +90,7 @@ class EventRow(NamedTuple):
     payload: bytes
     kafka_partition: int
     kafka_offset: int
-    kafka_timestamp: datetime | None
+    kafka_timestamp: int
 
     @property
     def place(self) -> Place:
@@ -200,10 +201,9 @@ class SnowpipeSink(WarehouseSink):
             end = next_offset if chunk[-1] is new[-1] else chunk[-1].kafka_offset + 1
             token = f"{end}-{channel.opening}"
             with self._sdk(partition.topic, partition, harmless=BACKPRESSURE):
-                fields = [
-                    {**row._asdict(), "payload": row.payload.decode(), "ingested_at": now} for row in chunk
-                ]
-                channel.handle.append_rows(fields, f"{chunk[0].kafka_offset}-{channel.opening}", token)
+                channel.handle.append_rows(
+                    _fields(chunk, now), f"{chunk[0].kafka_offset}-{channel.opening}", token
+                )
             channel.appended, channel.token = end, token
 
     def _committed(
@@ -384,6 +384,15 @@ def batch_of(rows: Sequence[EventRow], batch: Batch) -> Batch:
         for column, values in vars(few.rows[STREAMS[row.kafka_topic]]).items():
             values.append(getattr(row, column))
     return few
+
+
+def _fields(rows: Sequence[EventRow], now: datetime) -> list[dict[str, Any]]:
+    """Return the rows as the SDK takes them, by the names of the pipe's columns."""
+    times = aware(message_times([row.kafka_timestamp for row in rows]))
+    return [
+        {**row._asdict(), "payload": row.payload.decode(), "kafka_timestamp": time, "ingested_at": now}
+        for row, time in zip(rows, times, strict=True)
+    ]
 
 
 def _chunks(rows: Sequence[EventRow]) -> Iterator[list[EventRow]]:

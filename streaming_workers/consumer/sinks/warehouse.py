@@ -92,7 +92,7 @@ class WarehouseSink(Sink):
                 if rows:
                     constants = {"kafka_topic": stream.topic, "ingested_at": now}
                     session.insert_rows(
-                        stream.table, vars(rows), constants=constants, json_columns={"payload"}
+                        stream.table, rows.columns(), constants=constants, json_columns={"payload"}
                     )
             _move_offsets(session, batch, now)
 

@@ -2,16 +2,19 @@
 
 import asyncio
 import re
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial, wraps
 from typing import Any
 from unittest.mock import AsyncMock, MagicMock
 
 import pytest
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, ConsumerRecord
 from aiokafka.errors import KafkaTimeoutError, ProducerFenced
 
 from include.settings import PROJECT_ROOT
+from streaming_workers.consumer import reader
 from streaming_workers.consumer.assignment import Assignment
 from streaming_workers.consumer.batches import Batch
 from streaming_workers.consumer.progress import Progress
@@ -22,7 +25,8 @@ from streaming_workers.consumer.storing import Storer
 from streaming_workers.dead_letters.topic import DeadLetterWriter
 from streaming_workers.settings import ConsumerSettings
 from tests.doubles.snowpipe_double import SnowpipeService
-from tests.streaming_workers.consumer.sink_places import FIRST, Place, batch
+from tests.streaming_workers.consumer.sink_places import FIRST, Place, batch, record
+from tests.streaming_workers.harness import price
 
 PAGE = (PROJECT_ROOT / "docs" / "streaming.md").read_text(encoding="utf-8")
 CLASSES = {one.__name__: one for one in (Assignment, Reader, Storer, SnowpipeSink)}
@@ -205,6 +209,75 @@ def test_a_batch_whose_partitions_were_revoked_is_not_handed_over() -> None:
     assert one.storer.idle
     one.sink.store.assert_not_called()
     assert one.reader._batch.moves == {}
+
+
+class Feed:
+    """The messages of a partition, given out poll after poll; a poll without any takes its time."""
+
+    def __init__(self, one: Partition) -> None:
+        self.left: Iterator[list[ConsumerRecord]] = iter([])
+        self.next_offset = 4
+        one.client.getmany.side_effect = self.getmany
+        one.client.position.side_effect = self.position
+
+    async def getmany(self, *_: object, timeout_ms: int, **__: object) -> dict[Any, list[ConsumerRecord]]:
+        if records := next(self.left, None):
+            self.next_offset = records[-1].offset + 1
+            return {FIRST: records}
+        await asyncio.sleep(timeout_ms / 1000)
+        return {}
+
+    async def position(self, _: object) -> int:
+        return self.next_offset
+
+
+async def while_reading(one: Partition, what: Callable[[], bool]) -> None:
+    """Run the partition's reader until something holds."""
+
+    async def held() -> None:
+        while not what():
+            await asyncio.sleep(0.001)
+
+    reading = asyncio.create_task(one.reader.run())
+    try:
+        await asyncio.wait_for(held(), timeout=60)
+    finally:
+        reading.cancel()
+        with suppress(asyncio.CancelledError):
+            await reading
+
+
+def test_a_partition_is_placed_as_soon_as_it_is_assigned(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader, "POLL_SECONDS", 3600)
+    one = Partition(stored=4)
+    Feed(one)
+
+    async def run() -> None:
+        asyncio.get_running_loop().call_later(0.05, one.assignment.on_partitions_assigned, [FIRST])
+        await while_reading(one, lambda: one.state == "positions")
+
+    asyncio.run(run())
+
+
+def test_what_came_while_a_batch_was_stored_is_stored_right_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader, "POLL_SECONDS", 3600)
+    monkeypatch.setattr(reader, "BACKLOG_ROWS", 1)
+    one = placed(4)
+    feed, stored, released = Feed(one), [], threading.Event()
+
+    def store(batch: Batch) -> None:
+        stored.append(batch.moves[FIRST].next)
+        assert released.wait(60)
+
+    one.sink.store.side_effect = store
+    feed.left = iter([[record(price(4), 4)], [record(price(5), 5)]])
+
+    async def run() -> None:
+        asyncio.get_running_loop().call_later(0.05, released.set)
+        await while_reading(one, lambda: len(stored) == 2)
+
+    asyncio.run(run())
+    assert stored == [5, 6]
 
 
 class Recorder:

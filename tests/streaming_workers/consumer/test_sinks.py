@@ -33,14 +33,15 @@ def test_rows_hold_the_message_as_it_came_and_its_place(sink: Sink, place: Place
     observed = "2025-06-15T17:06:39.5+02:00"
     message = price(7, observed_at=observed, note='é "quoted" \\ \n 日本', exact=12345678901234567890.5)
     one = Batch(generation=1)
-    one.add(FIRST, [record(message, 41), record(price(8), 43, time_ms=-1)], 10_000)
-    one.move(FIRST, 40, 44)
+    odd = [record(price(8), 43, time_ms=-1), record(price(9), 44, time_ms=2**62)]
+    one.add(FIRST, [record(message, 41), *odd], 10_000)
+    one.move(FIRST, 40, 45)
     sink.register({FIRST: 40})
 
     before = dt.datetime.now(dt.UTC)
     sink.store(one)
 
-    first, second = place.query(
+    first, second, third = place.query(
         "select event_id, event_timestamp, kafka_topic, kafka_partition, kafka_offset, kafka_timestamp,"
         " ingested_at from streaming.bitcoin_prices_raw order by kafka_offset",
     )
@@ -54,9 +55,10 @@ def test_rows_hold_the_message_as_it_came_and_its_place(sink: Sink, place: Place
     assert first[5] == TIME
     assert before <= first[6] <= dt.datetime.now(dt.UTC)
     assert (second[4], second[5]) == (43, None)
-    [(payload,), _] = place.query("select payload from streaming.bitcoin_prices_raw order by kafka_offset")
+    assert (third[4], third[5]) == (44, None)
+    [(payload,), *_] = place.query("select payload from streaming.bitcoin_prices_raw order by kafka_offset")
     assert json.loads(payload) == json.loads(message.value or b"")
-    assert sink.stored_offsets([FIRST, SECOND]) == {FIRST: 44}
+    assert sink.stored_offsets([FIRST, SECOND]) == {FIRST: 45}
 
 
 def test_a_batch_of_several_partitions_and_topics_moves_all_their_offsets(sink: Sink, place: Place) -> None:
