@@ -93,7 +93,7 @@ check: $(VENV)/.installed  ## Check the warehouse's connection and privileges
 
 test: setup kafka chromium promtool axe  ## Run all tests [ARGS=what pytest takes]
 	@mkdir -p .local/coverage
-	@$(BIN)/python -m pytest -n 2 --no-loadscope-reorder $(or $(ARGS),--durations=20)
+	@$(BIN)/python -m pytest -n logical --maxprocesses=4 --no-loadscope-reorder $(or $(ARGS),--durations=20)
 
 # Measuring takes half as much again of what runs in a test's own process.
 coverage: override ARGS := --cov --cov-report=term:skip-covered --durations=20

@@ -1,4 +1,4 @@
-"""What tests ask of this machine: ports, folders, a clean checkout, and what a stack has left behind."""
+"""What tests ask of this machine: ports, folders, a checkout, patience, and what a stack has left behind."""
 
 import fcntl
 import os
@@ -6,8 +6,10 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -31,6 +33,15 @@ OUR_VARIABLES = (
     "SOURCE_LOCATION",
     "WAREHOUSE",
 )
+
+
+def wait_until(look: Callable[[], Any], what: str, seconds: float = 60, every: float = 0.05) -> Any:
+    """Return what `look` finds as soon as it finds something; fails after so many seconds."""
+    deadline = time.monotonic() + seconds
+    while not (found := look()):
+        assert time.monotonic() < deadline, f"waited {seconds:g} s in vain for {what}"
+        time.sleep(every)
+    return found
 
 
 def free_port() -> int:

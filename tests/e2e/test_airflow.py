@@ -6,10 +6,10 @@ import os
 import re
 import shutil
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from standalone.demo import describe_failure, log_root
 from standalone.environment import ADMIN_USER, admin_password
 from standalone.sample_data.generator import generate
 from standalone.stack import AIRFLOW, Stack
+from tests import machine
 from tests.browser import PAGE_TIMEOUT_MS, chromium
 from tests.machine import free_port
 from tests.web_hook import web_hook
@@ -32,6 +33,8 @@ from tests.web_hook import web_hook
 pytestmark = pytest.mark.timeout(2400)
 
 DAG, RETRAINING, INSIGHTS = "marketing_pipeline", "segment_retraining", "marketing_insights"
+# Each look costs the stack more than it costs us.
+wait_until = partial(machine.wait_until, seconds=1200, every=1.5)
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +64,7 @@ def alert_of(posted: list[dict[str, Any]], run_id: str, *, late: bool = False) -
         of_run = [alert for alert in posted if alert["run_id"] == run_id]
         return [alert for alert in of_run if (alert["kind"] == "deadline_missed") is late]
 
-    wait_until(found, f"the alert of {run_id}", 300)
+    wait_until(found, f"the alert of {run_id}", seconds=300)
     (alert,) = found()
     return alert
 
@@ -135,15 +138,6 @@ def alter_sales(stack: Stack, first: date, last: date) -> None:
             " where transaction_date between ? and ?",
             [first, last],
         )
-
-
-def wait_until(is_done: Callable[[], Any], what: str, seconds: float = 1200) -> Any:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if found := is_done():
-            return found
-        time.sleep(1.5)  # each look costs the stack more than it costs us
-    raise AssertionError(f"{what} did not happen within {seconds} s")
 
 
 def ended(api: AirflowApi, run_id: str, dag_id: str = DAG) -> str:
@@ -241,7 +235,7 @@ def clear(api: AirflowApi, run_id: str, task_id: str) -> str:
         "reset_dag_runs": True,
     }
     api._call("POST", f"/dags/{DAG}/clearTaskInstances", json=cleared)
-    wait_until(lambda: api.run(DAG, run_id).state in ("queued", "running"), "the rerun", 300)
+    wait_until(lambda: api.run(DAG, run_id).state in ("queued", "running"), "the rerun", seconds=300)
     return ended(api, run_id)
 
 
@@ -534,7 +528,7 @@ def test_a_missing_file_fails_the_run_with_one_sentence(
     wait_until(
         lambda: f"run {run_id}, task ingest: No file for " in logs_below(stack, "airflow/logs"),
         "the failure callback's line in a log",
-        300,
+        seconds=300,
     )
 
 

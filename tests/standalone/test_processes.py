@@ -5,14 +5,14 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
 from standalone.processes import Command, ProcessSet
+from tests.machine import wait_until
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
 STUBBORN = [
@@ -47,13 +47,6 @@ def start(processes: ProcessSet, **programs: list[str]) -> None:
     processes.start(commands, dict(os.environ), Path.cwd())
 
 
-def wait_until(is_done: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 10
-    while not is_done():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 def recorded_pids(processes: ProcessSet) -> list[int]:
     return [one["pid"] for one in json.loads(processes.state_file.read_text())["processes"]]
 
@@ -85,7 +78,7 @@ def test_another_command_can_stop_them(processes: ProcessSet) -> None:
 
 def test_a_program_that_ignores_the_request_is_killed(processes: ProcessSet) -> None:
     start(processes, one=STUBBORN)
-    wait_until(lambda: "ready" in processes.log_file("one").read_text())
+    wait_until(lambda: "ready" in processes.log_file("one").read_text(), "the program to be ready")
     pid = recorded_pids(processes)[0]
 
     processes.stop(timeout=0.3)
@@ -95,7 +88,7 @@ def test_a_program_that_ignores_the_request_is_killed(processes: ProcessSet) -> 
 
 def test_a_program_that_loses_nothing_is_killed_sooner(processes: ProcessSet) -> None:
     processes.start([Command("one", STUBBORN, patience=0.1)], dict(os.environ), Path.cwd())
-    wait_until(lambda: "ready" in processes.log_file("one").read_text())
+    wait_until(lambda: "ready" in processes.log_file("one").read_text(), "the program to be ready")
     pid = recorded_pids(processes)[0]
 
     assert processes.stop(timeout=3600) is True
@@ -116,7 +109,7 @@ def test_a_program_that_lost_the_request_is_asked_again(
     )
     start(processes, one=[sys.executable, "-c", lose_one])
     log = processes.log_file("one")
-    wait_until(lambda: "ready" in log.read_text())
+    wait_until(lambda: "ready" in log.read_text(), "the program to be ready")
 
     processes.stop(timeout=3600)
 
@@ -126,7 +119,7 @@ def test_a_program_that_lost_the_request_is_asked_again(
 def test_a_program_that_does_not_show_its_environment_is_stopped(processes: ProcessSet) -> None:
     """As each does not in its first microseconds."""
     start(processes, one=["env", "-i", *STUBBORN])
-    wait_until(lambda: "ready" in processes.log_file("one").read_text())
+    wait_until(lambda: "ready" in processes.log_file("one").read_text(), "the program to be ready")
     pid = recorded_pids(processes)[0]
 
     assert processes.stop(timeout=0.3) is True
@@ -140,11 +133,11 @@ def test_stop_finds_a_grandchild_that_left_the_group(
 ) -> None:
     start(processes, one=PARENT_OF_RUNAWAY)
     log = processes.log_file("one")
-    wait_until(lambda: log.read_text().strip())
+    wait_until(lambda: log.read_text().strip(), "the first line of the log")
     grandchild = int(log.read_text())
     if parent_dies_first:
         os.kill(recorded_pids(processes)[0], signal.SIGKILL)
-        wait_until(lambda: not processes.running())
+        wait_until(lambda: not processes.running(), "the end of all")
     assert is_alive(grandchild)
 
     processes.stop()
@@ -170,7 +163,7 @@ def test_a_recycled_pid_is_not_killed(processes: ProcessSet) -> None:
 def test_a_program_that_died_is_named_and_its_output_kept(processes: ProcessSet) -> None:
     start(processes, good=SLEEP, bad=[sys.executable, "-c", "raise SystemExit('no such table')"])
 
-    wait_until(processes.ended)
+    wait_until(processes.ended, "an end")
 
     assert processes.ended() == ["bad"]
     assert "no such table" in processes.log_file("bad").read_text()

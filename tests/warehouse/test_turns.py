@@ -2,8 +2,7 @@
 
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from dbt.adapters.duckdb.environments.local import DuckDBConnectionWrapper, Loca
 from include import dbt_duckdb_plugin
 from include.settings import PROJECT_ROOT
 from include.warehouse.turns import Turn
+from tests.machine import wait_until
 
 STORES = """
 import sys
@@ -49,18 +49,11 @@ def another(script: str, path: Path) -> Iterator["subprocess.Popen[bytes]"]:
     """Run the script in another process, which has taken its turn, and end it."""
     process = subprocess.Popen([sys.executable, "-c", script, str(path)], cwd=PROJECT_ROOT)
     try:
-        wait_until(lambda: Turn(path).is_wanted() or process.poll() is not None)
+        wait_until(lambda: Turn(path).is_wanted() or process.poll() is not None, "its turn to be wanted")
         yield process
     finally:
         process.kill()
         process.wait()
-
-
-def wait_until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline, "waited for a minute in vain"
-        time.sleep(0.01)
 
 
 def rows(node: DuckDBConnectionWrapper) -> object:

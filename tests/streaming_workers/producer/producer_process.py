@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -70,14 +70,6 @@ def running_producer(tmp_path: Path, url: str, brokers: str, **changes: str) -> 
         producer.process.kill()
         producer.process.wait()
     assert KEY not in producer.log.read_text()
-
-
-def wait_until(condition: Callable[[], object], what: str, seconds: float = 30) -> None:
-    """Return when the condition holds; fails after some time."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"waited {seconds} s in vain: {what}"
-        time.sleep(0.05)
 
 
 def read_topic(brokers: str, topic: str) -> list[ConsumerRecord]:

@@ -15,8 +15,9 @@ from standalone.simulator.providers import Simulator
 from streaming_workers.events import NEWS_TOPIC, PRICES_TOPIC, STREAMS, BitcoinPrice, NewsEvent
 from tests.conftest import PROJECT_ROOT
 from tests.kafka import Broker, free_port, running_broker
+from tests.machine import wait_until
 from tests.streaming_workers.feed_server import KEY, running_simulator
-from tests.streaming_workers.producer.producer_process import read_topic, running_producer, wait_until
+from tests.streaming_workers.producer.producer_process import read_topic, running_producer
 
 pytestmark = pytest.mark.slow  # files and processes: some seconds in all
 
