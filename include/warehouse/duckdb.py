@@ -123,7 +123,8 @@ def _array(values: "Sequence[Any] | Times") -> "np.ndarray[Any, Any]":
     """Return a column as an array that DuckDB reads in place."""
     if isinstance(values, np.ndarray):
         return values
-    return np.array(values, np.int64 if set(map(type, values)) == {int} else object)
+    is_number = isinstance(next(iter(values), None), int)
+    return np.array(values, None if is_number else object)
 
 
 def _numbered_rows(file: CsvFile) -> "pyarrow.RecordBatchReader":
