@@ -123,8 +123,8 @@ def _array(values: "Sequence[Any] | Times") -> "np.ndarray[Any, Any]":
     """Return a column as an array that DuckDB reads in place."""
     if isinstance(values, np.ndarray):
         return values
-    is_number = isinstance(next(iter(values), None), int)
-    return np.array(values, None if is_number else object)
+    are_numbers = isinstance(next(iter(values), None), int) and set(map(type, values)) == {int}
+    return np.array(values, np.int64 if are_numbers else object)
 
 
 def _numbered_rows(file: CsvFile) -> "pyarrow.RecordBatchReader":
