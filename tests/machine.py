@@ -35,7 +35,7 @@ OUR_VARIABLES = (
 )
 
 
-def wait_until(look: Callable[[], Any], what: str, seconds: float = 60, every: float = 0.05) -> Any:
+def wait_until(look: Callable[[], Any], what: str, seconds: float = 120, every: float = 0.05) -> Any:
     """Return what `look` finds as soon as it finds something; fails after so many seconds."""
     deadline = time.monotonic() + seconds
     while not (found := look()):

@@ -12,7 +12,7 @@ import duckdb
 import pytest
 
 from include.settings import PROJECT_ROOT
-from include.warehouse.turns import within
+from tests.machine import wait_until
 
 pytestmark = [
     pytest.mark.slow,
@@ -83,10 +83,10 @@ def written_while_opened(path: Path, opens: str, write: Callable[[], None]) -> N
     fcntl.fcntl(lease, fcntl.F_SETLEASE, fcntl.F_RDLCK)
     process = subprocess.Popen([sys.executable, "-c", opens, path], cwd=PROJECT_ROOT)
     try:
-        assert within(120, lambda: fcntl.fcntl(lease, fcntl.F_GETLEASE) != fcntl.F_RDLCK)
+        wait_until(lambda: fcntl.fcntl(lease, fcntl.F_GETLEASE) != fcntl.F_RDLCK, "the lease to be broken")
         process.send_signal(signal.SIGSTOP)
         state = Path(f"/proc/{process.pid}/stat")
-        assert within(120, lambda: state.read_text().rpartition(") ")[2].startswith("T"))
+        wait_until(lambda: state.read_text().rpartition(") ")[2].startswith("T"), "the process to stop")
         fcntl.fcntl(lease, fcntl.F_SETLEASE, fcntl.F_UNLCK)
         write()
         process.send_signal(signal.SIGCONT)

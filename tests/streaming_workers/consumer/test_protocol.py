@@ -265,18 +265,20 @@ def test_what_came_while_a_batch_was_stored_is_stored_right_after_it(monkeypatch
     one = placed(4)
     feed, stored, released = Feed(one), [], threading.Event()
 
+    def messages() -> Iterator[list[ConsumerRecord]]:
+        yield [record(price(4), 4)]
+        yield [record(price(5), 5)]
+        released.set()  # at the poll that finds no more, while the first batch is being stored
+
     def store(batch: Batch) -> None:
         stored.append(batch.moves[FIRST].next)
         assert released.wait(60)
 
     one.sink.store.side_effect = store
-    feed.left = iter([[record(price(4), 4)], [record(price(5), 5)]])
+    feed.left = messages()
 
-    async def run() -> None:
-        asyncio.get_running_loop().call_later(0.05, released.set)
-        await while_reading(one, lambda: len(stored) == 2)
+    asyncio.run(while_reading(one, lambda: len(stored) == 2))
 
-    asyncio.run(run())
     assert stored == [5, 6]
 
 
